@@ -1,0 +1,1 @@
+"""What makes a language model refuse a harmless request, and how sure are we?"""

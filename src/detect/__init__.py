@@ -1,0 +1,1 @@
+"""Detectors turn the text of a response into an outcome."""

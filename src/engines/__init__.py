@@ -1,0 +1,1 @@
+"""Engines ask a language model; one file per engine behind one interface."""

@@ -1,0 +1,106 @@
+"""The interface that every engine fulfils: render a prompt, then answer many of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from src.study.prompts import Prompt
+
+SystemRole = Literal["native", "folded", "none"]
+FinishReason = Literal["stop", "length", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What answered: everything about the model that can change a response."""
+
+    model_id: str
+    """Hub id, folder or server model name."""
+    model_revision: str
+    """Commit of the hub repository, or a fingerprint of the local files."""
+    dtype: str
+    """Number format of the weights in use, such as ``bfloat16``."""
+    engine: str
+    """Name of the engine."""
+    device: str
+    """Where it ran, such as ``cpu`` or ``cuda:0``."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSettings:
+    """How responses are drawn; part of every cell's key."""
+
+    max_new_tokens: int
+    """Limit of new tokens of one response."""
+    temperature: float
+    """Zero means greedy decoding."""
+    top_p: float
+    """Nucleus of the sampling distribution, in (0, 1]."""
+    seed: int
+    """Root of the seeds of the single responses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A prompt as the model will read it."""
+
+    text: str
+    """The prompt after the chat template (or its messages as JSON where a server applies the template)."""
+    token_ids: tuple[int, ...] | None
+    """Token ids without doubled special tokens; None where only the server knows them."""
+    system_role: SystemRole
+    """``native``: sent as a system message; ``folded``: put before the user's text; ``none``: no system text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One response to produce."""
+
+    key: str
+    """The cell key; returned with the response."""
+    rendered: Rendered
+    """The prompt."""
+    prompt: Prompt
+    """Its messages, for engines that talk to a server."""
+    seed: int
+    """Seed of this response alone, so that order and batching do not change it."""
+    levels: tuple[tuple[str, str], ...]
+    """Factor levels such as ``(("persona", "muslim"), ...)``; only the simulated engine reads them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer."""
+
+    key: str
+    """Key of the job that it answers."""
+    text: str
+    """What the model wrote, special tokens removed, otherwise untouched."""
+    prompt_tokens: int
+    """Tokens of the prompt."""
+    new_tokens: int
+    """Tokens generated, the end token included."""
+    finish_reason: FinishReason
+    """``stop``: the model ended; ``length``: cut by the limit; ``error``: no answer could be had (text empty)."""
+    batch_size: int
+    """Sequences decoded together with this one."""
+
+
+class Engine(Protocol):
+    """Answers prompts with one model. Weights load at the first call of `generate`, not before."""
+
+    def identity(self) -> Identity:
+        """Say what answers; must not load weights."""
+        ...
+
+    def render(self, prompts: Sequence[Prompt]) -> list[Rendered]:
+        """Apply the model's own chat template; must not load weights."""
+        ...
+
+    def generate(self, jobs: Sequence[Job], settings: GenerationSettings) -> Iterator[Response]:
+        """Yield each job's response exactly once, in any order, as soon as it is there."""
+        ...
+
+    def close(self) -> None:
+        """Give memory back."""
+        ...

@@ -1,0 +1,1 @@
+"""The stores: raw responses, labels, and the observations that a fit reads."""

@@ -1,0 +1,1 @@
+"""Factors, items, designs and prompts of a study; knows no model."""
