@@ -1,4 +1,4 @@
-"""The factors of a study, read from the resolved configuration and checked."""
+"""The factors of a study: personas, the ways to introduce them, and tasks with wordings and items."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,3 +50,15 @@ class Task:
     """Each paraphrase's text, with fields in braces."""
     items: tuple[Item, ...]
     """The texts to label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """All levels that one model is asked about."""
+
+    personas: tuple[Persona, ...]
+    """Personas, the baseline included."""
+    templates: tuple[PersonaTemplate, ...]
+    """Ways to introduce a persona."""
+    tasks: tuple[Task, ...]
+    """Tasks with their wordings and items."""

@@ -32,7 +32,7 @@ class StudyPaths:
     runs_dir: Path
     study: str
 
-    def __post_init__(self) -> None:
+    def __post_init__(self) -> None:  # noqa: D105
         if not _SAFE_NAME.fullmatch(str(self.study)):
             raise InputError(
                 f"study name {str(self.study)!r} is not usable; use letters, digits, '.', '_' and '-', "
