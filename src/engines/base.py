@@ -49,7 +49,7 @@ class Rendered:
     token_ids: tuple[int, ...] | None
     """Token ids without doubled special tokens; None where only the server knows them."""
     system_role: SystemRole
-    """``native``: sent as a system message; ``folded``: put before the user's text; ``none``: no system text."""
+    """``native``: a system message; ``folded``: put before the user's text; ``none``: no system text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Response:
     new_tokens: int
     """Tokens generated, the end token included."""
     finish_reason: FinishReason
-    """``stop``: the model ended; ``length``: cut by the limit; ``error``: no answer could be had (text empty)."""
+    """``stop``: the model ended; ``length``: cut by the limit; ``error``: no answer was had (text empty)."""
     batch_size: int
     """Sequences decoded together with this one."""
 

@@ -1,0 +1,1 @@
+"""Running a model in this process: its files, its chat template, the machine, and decoding."""
