@@ -1,1 +1,1 @@
-"""What makes a language model refuse a harmless request, and how sure are we?"""
+"""What makes a language model refuse a harmless request, and how sure are we."""

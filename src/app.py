@@ -151,7 +151,7 @@ def _compose(config_name: str, overrides: list[str]) -> DictConfig:
 
 def _unknown_option(error: MissingConfigException) -> InputError:
     """Say which option of a group does not exist, and which is near."""
-    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    group, _, option = (str(error.missing_cfg_file or "")).rpartition("/")
     if not group:
         return InputError(_first_line(error))
     return unknown(group, option, error.options or [])
@@ -175,9 +175,9 @@ def _unknown_key(error: Exception, config_name: str) -> InputError:
 def _keys(cfg: DictConfig, prefix: str = "") -> Iterator[str]:
     """Name every key of a configuration with dots."""
     for key, value in cfg.items_ex(resolve=False):
-        yield f"{prefix}{key}"
+        yield f"{prefix}{key!s}"
         if isinstance(value, DictConfig) and not value._is_none() and not value._is_missing():
-            yield from _keys(value, f"{prefix}{key}.")
+            yield from _keys(value, f"{prefix}{key!s}.")
 
 
 def _first_line(error: BaseException) -> str:

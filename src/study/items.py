@@ -24,8 +24,8 @@ def load_items(task: str, source: Mapping[str, Any], labels: Mapping[str, Any]) 
         Name of the task, for messages and made-up item names.
     source : mapping
         The task's ``items`` node: ``path`` (and ``format``) or ``hub`` (with ``name``, ``split``,
-        ``revision``); ``columns`` from our field names to theirs (``gold`` is needed, ``item`` is made from the
-        row number if absent); ``labels`` from their gold values to ours (null drops the row) or ``bins``
+        ``revision``); ``columns`` from our field names to theirs (``gold`` is needed, ``item`` is made from
+        the row number if absent); ``labels`` from their gold values to ours (null drops the row) or ``bins``
         (``edges`` and ``labels`` of numeric ratings); ``where`` (their column: value or list of values to
         keep); ``limit`` (first rows only).
     labels : mapping

@@ -1,4 +1,4 @@
-"""The in-process engine on real weights: the embedded model, broken weights, little memory, small contexts."""
+"""The in-process engine on real weights: the embedded model, broken ones, little memory, small contexts."""
 
 import pytest
 

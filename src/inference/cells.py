@@ -1,0 +1,225 @@
+"""Tables of responses reduced to counts: one row per distinct combination of factor levels.
+
+Rows with equal levels are sufficient as (refusals, trials), so a fit's cost depends on the number of
+distinct cells and not on the number of responses.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from src.errors import InputError, unknown
+
+_TRUE = {"1", "1.0", "true", "t", "yes", "y"}
+_FALSE = {"0", "0.0", "false", "f", "no", "n"}
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Counts of refusals by combination of levels, sorted, so that the order of rows changes nothing."""
+
+    levels: dict[str, list[str]]
+    """Level names of each factor, sorted."""
+    codes: np.ndarray
+    """Level codes, shape (cells, factors), int32."""
+    refusals: np.ndarray
+    """Refusals, shape (cells,), float64 holding whole numbers."""
+    trials: np.ndarray
+    """Responses, shape (cells,), float64 holding whole numbers."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader must know about how the table was read."""
+    simulated: bool = False
+    """Whether the responses came from the simulated engine."""
+
+    @property
+    def factors(self) -> list[str]:
+        """Names of the factors, in the order of the columns of `codes`."""
+        return list(self.levels)
+
+
+def read_cells(path: Path, factors: Sequence[str], columns: Mapping[str, str] | None = None) -> Cells:
+    """Read a table of responses or of counts, and reduce it to cells.
+
+    Parameters
+    ----------
+    path : Path
+        Parquet, CSV, TSV or JSON lines with one column per factor and either ``refused`` (0/1, true/false,
+        yes/no) or ``refusals`` and ``trials``. Only these columns are read.
+    factors : sequence of str
+        Names of the factors.
+    columns : mapping, optional
+        Our column names to theirs, where they differ.
+
+    Returns
+    -------
+    Cells
+        Counts by distinct combination of levels.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty or no table, a column is missing, or a value cannot be a count.
+    """
+    columns = dict(columns or {})
+    for name in columns:
+        if name not in [*factors, "refused", "refusals", "trials"]:
+            raise unknown("name on the left of columns", name, [*factors, "refused", "refusals", "trials"])
+    header = _column_names(path)
+    wanted = {f: columns.get(f, f) for f in factors}
+    for factor, theirs in wanted.items():
+        if theirs not in header:
+            raise unknown(f"column of {path.name} for factor {factor}:", theirs, header)
+    counts = _count_columns(path, header, columns)
+    extra = ["engine"] if "engine" in header and "engine" not in factors else []
+    table = _read_columns(path, list(dict.fromkeys([*wanted.values(), *counts.values(), *extra])))
+    if table.num_rows == 0:
+        raise InputError(f"{path} holds no rows")
+    simulated = bool(extra) and "simulated" in pc.unique(table["engine"]).to_pylist()
+    return _reduce(table, path, wanted, counts, simulated)
+
+
+def _column_names(path: Path) -> list[str]:
+    if not path.is_file():
+        raise InputError(f"no such table: {path}")
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty")
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            return list(pq.read_schema(path).names)
+        if path.suffix in (".jsonl", ".ndjson"):
+            return list(pd.read_json(path, lines=True, nrows=1).columns)
+        return list(pd.read_csv(path, nrows=0, sep=_separator(path)).columns)
+    except (ValueError, OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        raise InputError(f"{path} is not a readable table: {_first_line(error)}") from error
+
+
+def _separator(path: Path) -> str:
+    if path.suffix not in (".csv", ".tsv", ".txt"):
+        raise InputError(f"{path} is no table that can be read; use .parquet, .csv, .tsv or .jsonl")
+    return "," if path.suffix == ".csv" else "\t"
+
+
+def _read_columns(path: Path, columns: list[str]) -> pa.Table:
+    try:
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            return pq.read_table(path, columns=columns, page_checksum_verification=True)
+        if path.suffix in (".jsonl", ".ndjson"):
+            frame = pd.read_json(path, lines=True, dtype=False)[columns]
+        else:
+            frame = pd.read_csv(path, usecols=columns, sep=_separator(path), dtype=str, keep_default_na=False)
+        return pa.Table.from_pandas(frame[columns], preserve_index=False)
+    except (ValueError, OSError, KeyError, pa.ArrowException) as error:
+        raise InputError(f"{path} cannot be read: {_first_line(error)}") from error
+
+
+def _count_columns(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
+    """Find the columns of outcomes: refusals and trials, or refused."""
+    pair = {name: columns.get(name, name) for name in ("refusals", "trials")}
+    if "refused" not in columns and all(theirs in header for theirs in pair.values()):
+        return pair
+    refused = columns.get("refused", "refused")
+    if refused in header:
+        return {"refused": refused}
+    missing = [theirs for theirs in pair.values() if theirs not in header]
+    if len(missing) == 1:
+        raise InputError(f"{path.name} has no column {missing[0]!r}; counts need both refusals and trials")
+    raise unknown(
+        f"column of {path.name} for the outcome (refused, or refusals and trials):", refused, header
+    )
+
+
+def _reduce(
+    table: pa.Table, path: Path, wanted: Mapping[str, str], counts: Mapping[str, str], simulated: bool
+) -> Cells:
+    data: dict[str, pa.ChunkedArray] = {
+        f"factor {f}": pc.cast(table[c], pa.string()) for f, c in wanted.items()
+    }
+    if "refused" in counts:
+        data["refusals"] = _refused(table[counts["refused"]], path, counts["refused"])
+        data["trials"] = pc.cast(pc.is_valid(data["refusals"]), pa.float64())
+    else:
+        data["refusals"] = _whole(table[counts["refusals"]], path, counts["refusals"])
+        data["trials"] = _whole(table[counts["trials"]], path, counts["trials"])
+        if pc.any(pc.greater(data["refusals"], data["trials"])).as_py():
+            row = int(np.flatnonzero(pc.greater(data["refusals"], data["trials"]).to_numpy())[0])
+            raise InputError(
+                f"{path.name} row {row + 1}: {data['refusals'][row].as_py():.0f} refusals "
+                f"of {data['trials'][row].as_py():.0f} trials; refusals cannot exceed trials"
+            )
+    clean = pa.table(data)
+    complete = pc.is_valid(clean["trials"])
+    for name in clean.column_names:
+        complete = pc.and_(complete, pc.is_valid(clean[name]))
+    complete = pc.and_(complete, pc.greater(pc.fill_null(clean["trials"], 0.0), 0.0))
+    kept = clean.filter(complete)
+    notes = []
+    if kept.num_rows < clean.num_rows:
+        notes.append(
+            f"{clean.num_rows - kept.num_rows} of {clean.num_rows} rows lack an outcome or a level: left out"
+        )
+    if kept.num_rows == 0:
+        raise InputError(f"{path} holds no row with an outcome and every factor ({', '.join(wanted)})")
+    keys = [f"factor {f}" for f in wanted]
+    frame = kept.group_by(keys).aggregate([("refusals", "sum"), ("trials", "sum")]).to_pandas()
+    frame = frame.sort_values(keys, kind="stable", ignore_index=True)
+    levels = {f: sorted(frame[f"factor {f}"].unique()) for f in wanted}
+    codes = np.stack(
+        [pd.Categorical(frame[f"factor {f}"], categories=levels[f]).codes.astype(np.int32) for f in wanted],
+        axis=1,
+    )
+    return Cells(
+        levels,
+        np.ascontiguousarray(codes),
+        frame["refusals_sum"].to_numpy(np.float64),
+        frame["trials_sum"].to_numpy(np.float64),
+        notes,
+        simulated,
+    )
+
+
+def _refused(column: pa.ChunkedArray, path: Path, name: str) -> pa.ChunkedArray:
+    """Read a yes-or-no column as 1.0, 0.0 or null."""
+    if pa.types.is_boolean(column.type):
+        return pc.cast(column, pa.float64())
+    text = pc.utf8_lower(pc.utf8_trim_whitespace(pc.cast(column, pa.string())))
+    yes, no = (pc.is_in(text, value_set=pa.array(sorted(words))) for words in (_TRUE, _FALSE))
+    missing = pc.or_(
+        pc.invert(pc.is_valid(text)), pc.is_in(text, value_set=pa.array(["", "nan", "none", "null"]))
+    )
+    strange = text.filter(pc.invert(pc.or_(pc.or_(yes, no), pc.fill_null(missing, True))))
+    if len(strange):
+        raise InputError(
+            f"column {name!r} of {path.name} holds {strange[0].as_py()!r}; "
+            "refused must be 0/1, true/false or yes/no"
+        )
+    return pc.if_else(missing, pa.scalar(None, pa.float64()), pc.cast(yes, pa.float64()))
+
+
+def _whole(column: pa.ChunkedArray, path: Path, name: str) -> pa.ChunkedArray:
+    """Read a column of whole, non-negative counts."""
+    try:
+        numbers = pc.cast(column, pa.float64())
+    except pa.ArrowException as error:
+        raise InputError(
+            f"column {name!r} of {path.name} holds something that is no number: {_first_line(error)}"
+        ) from error
+    values = numbers.to_numpy(zero_copy_only=False)
+    wrong = values[np.isfinite(values) & ((values < 0) | (values != np.round(values)))]
+    if len(wrong):
+        raise InputError(
+            f"column {name!r} of {path.name} holds {wrong[0]:g}; counts must be whole and not negative"
+        )
+    return numbers
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

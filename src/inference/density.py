@@ -1,0 +1,393 @@
+"""Log density and gradient of the model in zero-sum coordinates, compiled once and cached on disk.
+
+The unconstrained vector is: log standard deviations of the terms, then the coordinates of each component
+(`src.inference.terms`), the intercept first. A component's coordinates x carry z = v^((1 - c) / 2) x with
+c in [0, 1]: centred at c = 1, non-centred at c = 0 (Betancourt & Girolami 2015), so that
+
+    log p(x | v) = -|x|^2 / (2 v^c) - (d c / 2) log v + const.
+
+The likelihood visits each cell once. Cells that differ only in one factor form a group, so that the effects
+of all other components are added once per group.
+"""
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from src.inference.cells import Cells
+from src.inference.priors import PriorArrays, log_prior_of_sds
+from src.inference.terms import Structure
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Arrays that the compiled density reads; all contiguous."""
+
+    sizes: np.ndarray
+    """int64: terms, components, effects, groups, outer and inner components, kind of prior."""
+    mixing: np.ndarray
+    """float64 (components, terms)."""
+    constants: np.ndarray
+    """float64: intercept mean, intercept variance."""
+    centring: np.ndarray
+    """float64 (components,): c of each component."""
+    dims: np.ndarray
+    """int64 (components, 2 + 2 * MAX_AXES): number of axes, first effect, lengths, zero-sum flags."""
+    outer: np.ndarray
+    """int32 (groups, outer components): positions in the vector of effects."""
+    starts: np.ndarray
+    """int64 (groups + 1,): first cell of each group."""
+    inner: np.ndarray
+    """int32 (cells, inner components): positions in the vector of effects."""
+    refusals: np.ndarray
+    """float64 (cells,)."""
+    trials: np.ndarray
+    """float64 (cells,)."""
+    prior: np.ndarray
+    """float64 (parameters of the prior,)."""
+    order: np.ndarray
+    """int64 (cells,): the table's cell behind each row here."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of the unconstrained vector."""
+        free = self.dims[:, 2 : 2 + MAX_AXES] - self.dims[:, 2 + MAX_AXES :]
+        used = np.arange(MAX_AXES) < self.dims[:, :1]
+        return int(self.sizes[0] + np.where(used, free, 1).prod(axis=1).sum())
+
+
+MAX_AXES = 6
+"""Most factors that one term may have."""
+
+
+def build_problem(cells: Cells, structure: Structure, prior: PriorArrays, centring: np.ndarray) -> Problem:
+    """Lay out counts and structure for the compiled density.
+
+    Parameters
+    ----------
+    cells : Cells
+        The counts.
+    structure : Structure
+        Terms and components.
+    prior : PriorArrays
+        Prior of the intercept and of the standard deviations.
+    centring : ndarray
+        c of each component, shape (components,), in [0, 1].
+
+    Returns
+    -------
+    Problem
+        Ready for `log_density`.
+    """
+    components = structure.components
+    flat, offsets = effect_positions(structure, cells.codes)
+    dims = np.zeros((len(components), 2 + 2 * MAX_AXES), dtype=np.int64)
+    for row, component, offset in zip(dims, components, offsets, strict=False):
+        n = len(component.shape)
+        row[0], row[1] = n, offset
+        row[2 : 2 + n] = component.shape
+        row[2 + MAX_AXES : 2 + MAX_AXES + n] = component.zero_sum
+    inner_columns = _inner_columns(structure, flat)
+    outer_columns = [i for i in range(len(components)) if i not in inner_columns]
+    keys, group = np.unique(flat[:, outer_columns], axis=0, return_inverse=True)
+    order = np.argsort(group.ravel(), kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(group.ravel(), minlength=len(keys)))])
+    return Problem(
+        sizes=np.array(
+            [
+                len(structure.terms),
+                len(components),
+                offsets[-1],
+                len(keys),
+                len(outer_columns),
+                len(inner_columns),
+                prior.kind,
+            ],
+            dtype=np.int64,
+        ),
+        mixing=np.ascontiguousarray(structure.mixing),
+        constants=np.array([prior.intercept_mean, prior.intercept_sd**2]),
+        centring=np.ascontiguousarray(centring, dtype=np.float64),
+        dims=dims,
+        outer=np.ascontiguousarray(keys, dtype=np.int32),
+        starts=starts.astype(np.int64),
+        inner=np.ascontiguousarray(flat[np.ix_(order, inner_columns)], dtype=np.int32),
+        refusals=np.ascontiguousarray(cells.refusals[order]),
+        trials=np.ascontiguousarray(cells.trials[order]),
+        prior=np.ascontiguousarray(prior.parameters, dtype=np.float64),
+        order=order,
+    )
+
+
+def effect_positions(structure: Structure, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Locate each cell's effects in the concatenated effects of all components.
+
+    Parameters
+    ----------
+    structure : Structure
+        Terms and components.
+    codes : ndarray
+        Level codes, shape (n, factors).
+
+    Returns
+    -------
+    positions : ndarray
+        Shape (n, components), int64.
+    offsets : ndarray
+        First position of each component, then the total, shape (components + 1,).
+    """
+    axis = structure.axis_codes(codes)
+    lengths = [int(np.prod(c.shape, dtype=np.int64)) for c in structure.components]
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    positions = np.empty((len(codes), len(lengths)), dtype=np.int64)
+    for column, component in enumerate(structure.components):
+        index = np.zeros(len(codes), dtype=np.int64)
+        for factor, size in zip(component.factors, component.shape, strict=True):
+            index = index * size + axis[factor]
+        positions[:, column] = index + offsets[column]
+    return positions, offsets
+
+
+def _inner_columns(structure: Structure, flat: np.ndarray) -> list[int]:
+    """Choose the factor whose components are visited per cell, so that the fewest effects are added."""
+    best: tuple[float, list[int]] = (float("inf"), [])
+    for factor in structure.levels:
+        inner = [i for i, c in enumerate(structure.components) if factor in c.factors]
+        outer = [i for i in range(flat.shape[1]) if i not in inner]
+        groups = len(np.unique(flat[:, outer], axis=0))
+        cost = groups * len(outer) + len(flat) * len(inner)
+        best = min(best, (cost, inner))
+    return best[1]
+
+
+@intrinsic
+def _pointer(typingctx, address):
+    """Turn an address into a pointer."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(address), codegen
+
+
+@nb.njit(cache=True, inline="never", error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+def _expand(source, dims, target):
+    """Write a component's zero-sum effects; `source` holds its free coordinates."""
+    n = dims[0]
+    total = 1
+    for a in range(n):
+        total *= dims[2 + a]
+    work = np.empty(total)
+    other = np.empty(total)
+    length = 1
+    for a in range(n):
+        length *= dims[2 + a] - dims[2 + MAX_AXES + a]
+    for i in range(length):
+        work[i] = source[i]
+    before = 1
+    for a in range(n):
+        k = dims[2 + a]
+        after = 1
+        for b in range(a + 1, n):
+            after *= dims[2 + b] - dims[2 + MAX_AXES + b]
+        if dims[2 + MAX_AXES + a] == 1:
+            for o in range(before):
+                for i in range(after):
+                    running = 0.0
+                    for j in range(k - 1, 0, -1):
+                        scaled = work[(o * (k - 1) + j - 1) * after + i] / np.sqrt(j * (j + 1.0))
+                        other[(o * k + j) * after + i] = running - j * scaled
+                        running += scaled
+                    other[o * k * after + i] = running
+            work, other = other, work
+        before *= k
+    for i in range(total):
+        target[i] = work[i]
+
+
+@nb.njit(cache=True, inline="never", error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+def _project(source, dims, target):
+    """Write the transpose of `_expand`, for gradients."""
+    n = dims[0]
+    total = 1
+    for a in range(n):
+        total *= dims[2 + a]
+    work = np.empty(total)
+    other = np.empty(total)
+    for i in range(total):
+        work[i] = source[i]
+    before = total
+    after = 1
+    for a in range(n - 1, -1, -1):
+        k = dims[2 + a]
+        before //= k
+        if dims[2 + MAX_AXES + a] == 1:
+            for o in range(before):
+                for i in range(after):
+                    running = work[o * k * after + i]
+                    for j in range(1, k):
+                        value = work[(o * k + j) * after + i]
+                        other[(o * (k - 1) + j - 1) * after + i] = (running - j * value) / np.sqrt(
+                            j * (j + 1.0)
+                        )
+                        running += value
+            work, other = other, work
+            after *= k - 1
+        else:
+            after *= k
+    for i in range(before * after):
+        target[i] = work[i]
+
+
+@nb.njit(cache=True, inline="never", error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+def _likelihood(effects, outer, starts, inner, refusals, trials, gradient):
+    """Return the log likelihood up to binomial coefficients; add its gradient by effect."""
+    value = 0.0
+    n_outer = outer.shape[1]
+    n_inner = inner.shape[1]
+    for g in range(len(starts) - 1):
+        base = 0.0
+        for a in range(n_outer):
+            base += effects[outer[g, a]]
+        total = 0.0
+        for i in range(starts[g], starts[g + 1]):
+            eta = base
+            for a in range(n_inner):
+                eta += effects[inner[i, a]]
+            small = np.exp(-abs(eta))
+            probability = 1.0 / (1.0 + small) if eta >= 0 else small / (1.0 + small)
+            value += refusals[i] * eta - trials[i] * (max(eta, 0.0) + np.log1p(small))
+            residual = refusals[i] - trials[i] * probability
+            total += residual
+            for a in range(n_inner):
+                gradient[inner[i, a]] += residual
+        for a in range(n_outer):
+            gradient[outer[g, a]] += total
+    return value
+
+
+@nb.njit(cache=True, error_model="numpy")
+def log_density(
+    x, gradient, sizes, mixing, constants, centring, dims, outer, starts, inner, refusals, trials, prior
+):
+    """Return the log density at `x` and write its gradient; arguments as in `Problem`."""
+    terms, components = sizes[0], sizes[1]
+    variances = np.exp(2.0 * x[:terms])
+    value = log_prior_of_sds(x[:terms], sizes[6], prior, gradient[:terms])
+    effects = np.empty(sizes[2])
+    at_effects = np.zeros(sizes[2])
+    component_variance = np.empty(components)
+    scaled = x.copy()
+    start = terms
+    for c in range(components):
+        v = constants[1] if c == 0 else 0.0
+        for t in range(terms):
+            v += mixing[c, t] * variances[t]
+        component_variance[c] = v
+        size = 1
+        for a in range(dims[c, 0]):
+            size *= dims[c, 2 + a] - dims[c, 2 + MAX_AXES + a]
+        scale = v ** (0.5 * (1.0 - centring[c]))
+        for i in range(start, start + size):
+            scaled[i] = scale * x[i]
+        _expand(scaled[start : start + size], dims[c], effects[dims[c, 1] :])
+        start += size
+    effects[0] += constants[0]
+    value += _likelihood(effects, outer, starts, inner, refusals, trials, at_effects)
+    start = terms
+    for c in range(components):
+        v, power = component_variance[c], centring[c]
+        size = 1
+        for a in range(dims[c, 0]):
+            size *= dims[c, 2 + a] - dims[c, 2 + MAX_AXES + a]
+        free = gradient[start : start + size]
+        _project(at_effects[dims[c, 1] :], dims[c], free)
+        scale, precision = v ** (0.5 * (1.0 - power)), v ** (-power)
+        squares = 0.0
+        along = 0.0
+        for i in range(size):
+            along += free[i] * scaled[start + i]
+            squares += x[start + i] ** 2
+            free[i] = scale * free[i] - precision * x[start + i]
+        value -= 0.5 * (precision * squares + size * power * np.log(v))
+        by_variance = 0.5 * ((1.0 - power) * along + power * precision * squares - size * power) / v
+        for t in range(terms):
+            gradient[t] += by_variance * mixing[c, t] * 2.0 * variances[t]
+        start += size
+    return value
+
+
+def arguments(problem: Problem) -> tuple[np.ndarray, ...]:
+    """Return a problem's arrays in the order of `log_density`."""
+    names = (
+        "sizes", "mixing", "constants", "centring", "dims", "outer", "starts", "inner", "refusals", "trials",
+        "prior",
+    )  # fmt: skip
+    return tuple(getattr(problem, name) for name in names)
+
+
+_SIGNATURE = types.int64(
+    types.uint64,
+    types.CPointer(types.double),
+    types.CPointer(types.double),
+    types.CPointer(types.double),
+    types.voidptr,
+)
+
+
+@nb.cfunc(_SIGNATURE, cache=True)
+def density_callback(dimension, x_, gradient_, value_, table_):
+    """Evaluate `log_density` for a sampler in another language; `table_` is from `address_table`."""
+    table = nb.carray(table_, (32,), np.int64)
+    sizes = nb.carray(_pointer(table[0]), (7,), np.int64)  # type: ignore[call-arg]
+    terms, components, groups, n_outer, n_inner = sizes[0], sizes[1], sizes[3], sizes[4], sizes[5]
+    cells = table[11]
+    x = nb.carray(x_, (dimension,))
+    gradient = nb.carray(gradient_, (dimension,))
+    value = nb.carray(value_, (1,))
+    value[0] = log_density(
+        x,
+        gradient,
+        sizes,
+        nb.carray(_pointer(table[1]), (components, terms), np.float64),
+        nb.carray(_pointer(table[2]), (2,), np.float64),
+        nb.carray(_pointer(table[3]), (components,), np.float64),
+        nb.carray(_pointer(table[4]), (components, 2 + 2 * MAX_AXES), np.int64),
+        nb.carray(_pointer(table[5]), (groups, n_outer), np.int32),
+        nb.carray(_pointer(table[6]), (groups + 1,), np.int64),
+        nb.carray(_pointer(table[7]), (cells, n_inner), np.int32),
+        nb.carray(_pointer(table[8]), (cells,), np.float64),
+        nb.carray(_pointer(table[9]), (cells,), np.float64),
+        nb.carray(_pointer(table[10]), (table[12],), np.float64),
+    )
+    if not np.isfinite(value[0]) or not np.all(np.isfinite(gradient)):
+        return 1
+    return 0
+
+
+def address_table(problem: Problem) -> np.ndarray:
+    """List the addresses of a problem's arrays for `density_callback`; `problem` must outlive their use."""
+    arrays = arguments(problem)
+    table = np.zeros(32, dtype=np.int64)
+    for i, array in enumerate(arrays):
+        table[i] = array.ctypes.data
+    table[len(arrays)] = len(problem.refusals)
+    table[len(arrays) + 1] = len(problem.prior)
+    return table
+
+
+@nb.cfunc(
+    types.int64(
+        types.uint64, types.uint64, types.CPointer(types.double), types.CPointer(types.double), types.voidptr
+    ),
+    cache=True,
+)
+def copy_callback(dimension, expanded, x_, out_, table_):
+    """Hand the unconstrained vector back as it is."""
+    for i in range(dimension):
+        out_[i] = x_[i]
+    return 0
