@@ -1,10 +1,12 @@
 """Log density and gradient of the model in zero-sum coordinates, compiled once and cached on disk.
 
-The unconstrained vector is: log standard deviations of the terms, then the coordinates of each component
-(`src.inference.terms`), the intercept first. A component's coordinates x carry z = v^((1 - c) / 2) x with
-c in [0, 1]: centred at c = 1, non-centred at c = 0 (Betancourt & Girolami 2015), so that
+The unconstrained vector is: a coordinate of each term's standard deviation (`src.inference.scales`), then
+those of each component (`src.inference.terms`), the intercept first. A component's coordinates x carry the effects z = s x, where
+s = sqrt(v / (1 + I v)) is their posterior standard deviation if the counts inform each of them by I. So they
+are centred where the counts speak (I v large) and non-centred where they do not (Betancourt & Girolami 2015),
+at every v along the way, and
 
-    log p(x | v) = -|x|^2 / (2 v^c) - (d c / 2) log v + const.
+    log p(x | v) = -|x|^2 / (2 (1 + I v)) - (d / 2) log(1 + I v) + const.
 
 The likelihood visits each cell once. Cells that differ only in one factor form a group, so that the effects
 of all other components are added once per group.
@@ -20,6 +22,7 @@ from numba.extending import intrinsic
 
 from src.inference.cells import Cells
 from src.inference.priors import PriorArrays, log_prior_of_sds
+from src.inference.scales import log_slope, standard_deviation
 from src.inference.terms import Structure
 
 
@@ -33,8 +36,8 @@ class Problem:
     """float64 (components, terms)."""
     constants: np.ndarray
     """float64: intercept mean, intercept variance."""
-    centring: np.ndarray
-    """float64 (components,): c of each component."""
+    information: np.ndarray
+    """float64 (components,): I of each component."""
     dims: np.ndarray
     """int64 (components, 2 + 2 * MAX_AXES): number of axes, first effect, lengths, zero-sum flags."""
     outer: np.ndarray
@@ -64,7 +67,7 @@ MAX_AXES = 6
 """Most factors that one term may have."""
 
 
-def build_problem(cells: Cells, structure: Structure, prior: PriorArrays, centring: np.ndarray) -> Problem:
+def build_problem(cells: Cells, structure: Structure, prior: PriorArrays, information: np.ndarray) -> Problem:
     """Lay out counts and structure for the compiled density.
 
     Parameters
@@ -75,8 +78,8 @@ def build_problem(cells: Cells, structure: Structure, prior: PriorArrays, centri
         Terms and components.
     prior : PriorArrays
         Prior of the intercept and of the standard deviations.
-    centring : ndarray
-        c of each component, shape (components,), in [0, 1].
+    information : ndarray
+        I of each component, shape (components,), at least zero. Any value gives the same posterior.
 
     Returns
     -------
@@ -111,7 +114,7 @@ def build_problem(cells: Cells, structure: Structure, prior: PriorArrays, centri
         ),
         mixing=np.ascontiguousarray(structure.mixing),
         constants=np.array([prior.intercept_mean, prior.intercept_sd**2]),
-        centring=np.ascontiguousarray(centring, dtype=np.float64),
+        information=np.ascontiguousarray(information, dtype=np.float64),
         dims=dims,
         outer=np.ascontiguousarray(keys, dtype=np.int32),
         starts=starts.astype(np.int64),
@@ -272,12 +275,15 @@ def _likelihood(effects, outer, starts, inner, refusals, trials, gradient):
 
 @nb.njit(cache=True, error_model="numpy")
 def log_density(
-    x, gradient, sizes, mixing, constants, centring, dims, outer, starts, inner, refusals, trials, prior
+    x, gradient, sizes, mixing, constants, information, dims, outer, starts, inner, refusals, trials, prior
 ):
     """Return the log density at `x` and write its gradient; arguments as in `Problem`."""
     terms, components = sizes[0], sizes[1]
-    variances = np.exp(2.0 * x[:terms])
-    value = log_prior_of_sds(x[:terms], sizes[6], prior, gradient[:terms])
+    sds = np.empty(terms)
+    for t in range(terms):
+        sds[t] = standard_deviation(x[t])
+    log_sds, variances = np.log(sds), sds**2
+    value = log_prior_of_sds(log_sds, sizes[6], prior, gradient[:terms])
     effects = np.empty(sizes[2])
     at_effects = np.zeros(sizes[2])
     component_variance = np.empty(components)
@@ -291,7 +297,7 @@ def log_density(
         size = 1
         for a in range(dims[c, 0]):
             size *= dims[c, 2 + a] - dims[c, 2 + MAX_AXES + a]
-        scale = v ** (0.5 * (1.0 - centring[c]))
+        scale = np.sqrt(v / (1.0 + information[c] * v))
         for i in range(start, start + size):
             scaled[i] = scale * x[i]
         _expand(scaled[start : start + size], dims[c], effects[dims[c, 1] :])
@@ -300,31 +306,38 @@ def log_density(
     value += _likelihood(effects, outer, starts, inner, refusals, trials, at_effects)
     start = terms
     for c in range(components):
-        v, power = component_variance[c], centring[c]
+        v = component_variance[c]
+        widening = 1.0 + information[c] * v
         size = 1
         for a in range(dims[c, 0]):
             size *= dims[c, 2 + a] - dims[c, 2 + MAX_AXES + a]
         free = gradient[start : start + size]
         _project(at_effects[dims[c, 1] :], dims[c], free)
-        scale, precision = v ** (0.5 * (1.0 - power)), v ** (-power)
+        scale = np.sqrt(v / widening)
         squares = 0.0
         along = 0.0
         for i in range(size):
             along += free[i] * scaled[start + i]
             squares += x[start + i] ** 2
-            free[i] = scale * free[i] - precision * x[start + i]
-        value -= 0.5 * (precision * squares + size * power * np.log(v))
-        by_variance = 0.5 * ((1.0 - power) * along + power * precision * squares - size * power) / v
+            free[i] = scale * free[i] - x[start + i] / widening
+        value -= 0.5 * (squares / widening + size * np.log(widening))
+        pull = information[c] * (squares / widening - size)
+        by_variance = 0.5 * (along / v + pull) / widening
         for t in range(terms):
             gradient[t] += by_variance * mixing[c, t] * 2.0 * variances[t]
         start += size
+    for t in range(terms):
+        log_change = log_slope(x[t], sds[t])
+        change = np.exp(log_change)
+        value += log_change - log_sds[t]
+        gradient[t] = (gradient[t] - 1.0) * change / sds[t] + change - x[t]
     return value
 
 
 def arguments(problem: Problem) -> tuple[np.ndarray, ...]:
     """Return a problem's arrays in the order of `log_density`."""
     names = (
-        "sizes", "mixing", "constants", "centring", "dims", "outer", "starts", "inner", "refusals", "trials",
+        "sizes", "mixing", "constants", "information", "dims", "outer", "starts", "inner", "refusals", "trials",
         "prior",
     )  # fmt: skip
     return tuple(getattr(problem, name) for name in names)
