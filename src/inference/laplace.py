@@ -19,11 +19,10 @@ from src.inference.cells import Cells
 from src.inference.density import effect_positions
 from src.inference.priors import PriorArrays, log_prior_of_sds
 from src.inference.recover import component_variances
+from src.inference.scales import coordinate, standard_deviations
 from src.inference.terms import Structure
 from src.inference.zero_sum import expand
 
-_BOUNDS = (-5.0, 2.5)
-"""Range of log standard deviations that is searched; below e^-5 a term is as good as absent."""
 _NEWTON_STEPS = 50
 _TOLERANCE = 1e-8
 
@@ -48,8 +47,8 @@ class Conditional:
 class Mode:
     """Where the standard deviations' approximate marginal posterior is highest."""
 
-    log_sds: np.ndarray
-    """Shape (terms,)."""
+    coordinates: np.ndarray
+    """Coordinates of the standard deviations (`src.inference.scales`), shape (terms,)."""
     conditional: Conditional
     """The effects there."""
 
@@ -120,31 +119,57 @@ class LaplaceModel:
         gradient = by_variance @ self._structure.mixing * 2.0 * np.exp(2.0 * log_sds) + prior_gradient
         return Conditional(mode, information, factor, float(log_marginal), gradient)
 
-    def mode(self, start: np.ndarray | None = None) -> Mode:
-        """Find the mode of the standard deviations.
+    def marginal(self, y: np.ndarray) -> tuple[float, np.ndarray, Conditional]:
+        """Approximate the marginal density of the standard deviations' coordinates.
 
         Parameters
         ----------
-        start : ndarray, optional
-            First guess of the log standard deviations, shape (terms,).
+        y : ndarray
+            Coordinates of `src.inference.scales`, shape (terms,).
+
+        Returns
+        -------
+        log_density : float
+            log p(y, counts) up to a constant.
+        gradient : ndarray
+            By y, shape (terms,).
+        conditional : Conditional
+            The effects there.
+        """
+        sds = standard_deviations(y)
+        log_change = sds - 0.5 * y**2
+        change = np.exp(log_change - 0.5 * np.log(2 * np.pi))
+        at = self.conditional(np.log(sds))
+        value = at.log_marginal + float(np.sum(log_change - np.log(sds)))
+        return value, (at.gradient - 1.0) * change / sds + change - y, at
+
+    def mode(self) -> Mode:
+        """Find the mode of the standard deviations' coordinates.
 
         Returns
         -------
         Mode
-            The mode within a wide box.
+            The highest point of `marginal`.
         """
-        terms = len(self._structure.terms)
-        if start is None:
-            start = np.full(terms, np.log(0.5))
 
-        def objective(log_sds: np.ndarray) -> tuple[float, np.ndarray]:
-            at = self.conditional(log_sds)
-            return -at.log_marginal, -at.gradient
+        def objective(y: np.ndarray) -> tuple[float, np.ndarray]:
+            value, gradient, _ = self.marginal(y)
+            return -value, -gradient
 
+        start = coordinate(np.full(len(self._structure.terms), 0.5))
         found = optimize.minimize(
-            objective, start, jac=True, method="L-BFGS-B", bounds=[_BOUNDS] * terms, options={"ftol": 1e-7}
+            objective, start, jac=True, method="L-BFGS-B", bounds=[(-5.0, 5.0)] * len(start), options={"ftol": 1e-7}
         )
-        return Mode(found.x, self.conditional(found.x))
+        return Mode(found.x, self.conditional(np.log(standard_deviations(found.x))))
+
+    def expand(self, coordinates: np.ndarray) -> list[np.ndarray]:
+        """Turn free coordinates, shape (draws, coordinates), into effects of each component."""
+        effects = coordinates @ self._basis.T
+        sizes = [int(np.prod(c.shape, dtype=np.int64)) for c in self._structure.components]
+        parts = np.split(effects, np.cumsum(sizes)[:-1], axis=1)
+        return [
+            part.reshape(-1, *c.shape) for part, c in zip(parts, self._structure.components, strict=True)
+        ]
 
     def _newton(self, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Climb to the effects' mode, halving steps that overshoot."""
@@ -196,3 +221,69 @@ def _basis(free_shape: tuple[int, ...], zero_sum: tuple[bool, ...]) -> sparse.sp
         axis = expand(np.eye(size), 1).T if constrained else np.eye(size)
         basis = sparse.kron(basis, sparse.csr_array(axis.reshape(size + constrained, size)), format="csr")
     return sparse.csr_array(basis)
+
+
+_PROPOSALS = 200
+_DEGREES = 7
+
+
+def draw_nested(
+    model: LaplaceModel, structure: Structure, draws: int, rng: np.random.Generator
+) -> tuple[np.ndarray, list[np.ndarray], float]:
+    """Draw from the nested approximation.
+
+    Standard deviations are proposed from a multivariate t at their mode, weighted by their approximate
+    marginal density (Pareto-smoothed; Vehtari et al. 2024) and resampled; effects are normal given each.
+
+    Parameters
+    ----------
+    model : LaplaceModel
+        The approximation.
+    structure : Structure
+        Its terms and components.
+    draws : int
+        How many.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    sds : ndarray
+        Shape (draws, terms).
+    components : list of ndarray
+        Zero-sum effects of each component, shape (draws, *component shape).
+    pareto_k : float
+        Reliability of the weights; above 0.7 they are not.
+    """
+    from arviz_stats.base import array_stats
+
+    y = model.mode().coordinates
+    terms = len(y)
+    scale = linalg.cholesky(linalg.inv(_curvature(model, y)), lower=True)
+    normal = rng.normal(size=(_PROPOSALS, terms))
+    wide = np.sqrt(_DEGREES / rng.chisquare(_DEGREES, size=_PROPOSALS))[:, None]
+    proposals = y + (normal * wide) @ scale.T
+    log_proposal = -0.5 * (_DEGREES + terms) * np.log1p(((normal * wide) ** 2).sum(axis=1) / _DEGREES)
+    found = [model.marginal(point) for point in proposals]
+    log_weights, pareto_k = array_stats.psislw(log_proposal - np.array([value for value, _, _ in found]))
+    picks = np.sort(rng.choice(_PROPOSALS, size=draws, p=np.exp(log_weights)))
+    coordinates = np.empty((draws, len(found[0][2].mode)))
+    for which in np.unique(picks):
+        rows = np.flatnonzero(picks == which)
+        at = found[which][2]
+        noise = rng.normal(size=(len(at.mode), len(rows)))
+        coordinates[rows] = (at.mode[:, None] + linalg.solve_triangular(at.factor.T, noise)).T
+    order = rng.permutation(draws)
+    components = model.expand(coordinates[order])
+    return standard_deviations(proposals[picks][order]), components, float(pareto_k)
+
+
+def _curvature(model: LaplaceModel, y: np.ndarray, step: float = 0.05) -> np.ndarray:
+    """Measure minus the second derivatives of the log marginal by differences of its exact gradient."""
+    rows = []
+    for offset in np.eye(len(y)) * step:
+        rows.append((model.marginal(y - offset)[1] - model.marginal(y + offset)[1]) / (2 * step))
+    curvature = (np.array(rows) + np.array(rows).T) / 2
+    values, vectors = linalg.eigh(curvature)
+    # At a box's edge the surface may be flat; the coordinate's own prior scale is one.
+    return (vectors * np.maximum(values, 0.5)) @ vectors.T

@@ -1,0 +1,166 @@
+"""Fits the crossed random-effects model: sets the sampler up from the counts, draws, and recovers the effects."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from src.errors import InputError, unknown
+from src.inference.cells import Cells
+from src.inference.priors import PriorArrays
+from src.inference.recover import PlainDraws, component_variances, components_of, recover_effects
+from src.inference.terms import Structure
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How to draw."""
+
+    method: str = "nuts"
+    """``nuts``, ``fast`` or ``pymc``."""
+    draws: int = 1000
+    """Draws kept per chain."""
+    tune: int = 500
+    """Warm-up draws per chain."""
+    chains: int = 4
+    """Independent chains."""
+    cores: int | None = None
+    """Chains at a time; None takes every processor."""
+    seed: int = 1
+    """Same seed, same draws."""
+    progress: bool = True
+    """Show a progress bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Posterior draws of the plain parameters with how they were had."""
+
+    plain: PlainDraws
+    """Draws, chains one after another, shape (chains * draws, ...)."""
+    chains: int
+    """Number of chains."""
+    statistics: dict[str, np.ndarray] = field(default_factory=dict)
+    """Of the sampler, shape (chains, draws)."""
+    seconds_compile: float = 0.0
+    """Wall time until sampling could start."""
+    seconds_sample: float = 0.0
+    """Wall time of warm-up and sampling."""
+    approximate: bool = False
+    """Whether the draws come from an approximation."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader must know about the method."""
+
+
+def fit_cells(cells: Cells, structure: Structure, prior: PriorArrays, settings: FitSettings) -> Fitted:
+    """Draw from the posterior of the crossed random-effects model.
+
+    Parameters
+    ----------
+    cells : Cells
+        The counts.
+    structure : Structure
+        Terms.
+    prior : PriorArrays
+        The prior.
+    settings : FitSettings
+        How to draw.
+
+    Returns
+    -------
+    Fitted
+        Draws of intercept, standard deviations and plain effects.
+    """
+    return METHODS[settings.method](cells, structure, prior, settings)
+
+
+def check_settings(settings: FitSettings) -> None:
+    """Make sure that the settings can be used.
+
+    Raises
+    ------
+    InputError
+        If the method is unknown or a number is out of range.
+    """
+    if settings.method not in METHODS:
+        raise unknown("fit.method", settings.method, METHODS)
+    for name, least in (("draws", 4), ("tune", 50), ("chains", 1), ("cores", 1), ("seed", 0)):
+        value = getattr(settings, name)
+        if name == "cores" and value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InputError(f"fit.{name} must be a whole number of at least {least}, received {value!r}")
+
+
+def _fit_nuts(cells: Cells, structure: Structure, prior: PriorArrays, settings: FitSettings) -> Fitted:
+    """Sample the zero-sum components, started and scaled by the nested Laplace approximation."""
+    import time
+
+    from src.inference.density import build_problem
+    from src.inference.laplace import LaplaceModel
+    from src.inference.sampling import sample_nuts
+    from src.inference.scales import standard_deviations
+
+    began = time.perf_counter()
+    mode = LaplaceModel(cells, structure, prior).mode()
+    cuts = np.cumsum([c.size for c in structure.components])[:-1]
+    variances = component_variances(standard_deviations(mode.coordinates)[None], structure, prior)[0]
+    information = np.array(
+        [part.mean() if part.size else 0.0 for part in np.split(np.diag(mode.conditional.information), cuts)]
+    )
+    scales = np.sqrt(variances / (1.0 + information * variances))
+    parts = np.split(mode.conditional.mode, cuts)
+    start = np.concatenate([mode.coordinates, *(part / s for part, s in zip(parts, scales, strict=True))])
+    problem = build_problem(cells, structure, prior, information)
+    set_up = time.perf_counter() - began
+    drawn = sample_nuts(
+        problem,
+        start,
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        cores=settings.cores,
+        seed=settings.seed,
+        progress=settings.progress,
+    )
+    flat = drawn.unconstrained.reshape(-1, drawn.unconstrained.shape[-1])
+    sds, components = components_of(flat, structure, information, prior)
+    plain = recover_effects(sds, components, structure, prior, np.random.default_rng([settings.seed, 1]))
+    return Fitted(
+        plain, settings.chains, drawn.statistics, set_up + drawn.seconds_compile, drawn.seconds_sample
+    )
+
+
+def _fit_fast(cells: Cells, structure: Structure, prior: PriorArrays, settings: FitSettings) -> Fitted:
+    """Approximate: nested Laplace with importance-weighted standard deviations."""
+    import time
+
+    from src.inference.laplace import LaplaceModel, draw_nested
+
+    began = time.perf_counter()
+    model = LaplaceModel(cells, structure, prior)
+    set_up = time.perf_counter()
+    rng = np.random.default_rng([settings.seed, 2])
+    sds, components, pareto_k = draw_nested(model, structure, settings.draws * settings.chains, rng)
+    plain = recover_effects(sds, components, structure, prior, rng)
+    notes = ["approximate posterior (nested Laplace, fit.method=fast): a first look, not a result"]
+    if pareto_k > 0.7:
+        notes.append(f"the approximation is poor here (Pareto k {pareto_k:.2f} above 0.7): use fit.method=nuts")
+    return Fitted(
+        plain, settings.chains, {}, set_up - began, time.perf_counter() - set_up, approximate=True, notes=notes
+    )
+
+
+def _fit_pymc(cells: Cells, structure: Structure, prior: PriorArrays, settings: FitSettings) -> Fitted:
+    """Sample the textbook model as PyMC compiles it: slow, and the written definition of what the others do."""
+    from src.inference.model import sample_model
+
+    return sample_model(cells, structure, prior, settings)
+
+
+METHODS: dict[str, Callable[[Cells, Structure, PriorArrays, FitSettings], Fitted]] = {
+    "nuts": _fit_nuts,
+    "fast": _fit_fast,
+    "pymc": _fit_pymc,
+}
+"""Ways to draw, by the name that ``fit.method`` gives them."""

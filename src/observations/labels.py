@@ -1,0 +1,154 @@
+"""Detectors' labels of stored responses: one file a detector, side by side, rewritten whole at will."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import get_args
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from src.detect.base import Labels, Outcome
+from src.errors import InputError
+from src.observations.responses import NAMES, read_checked, written_aside
+from src.study.paths import StudyPaths
+
+SCHEMA = pa.schema(
+    [
+        ("cell_key", pa.string()),
+        ("outcome", NAMES),
+        ("label", NAMES),
+        ("detector", NAMES),
+        ("detector_version", NAMES),
+        ("score", pa.float64()),
+    ]
+)
+"""Columns of a file of labels, one row a response; label and score may be null."""
+
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+"""What a response can be."""
+
+
+def labels_path(paths: StudyPaths, detector: str) -> Path:
+    """Name the file of one detector's labels.
+
+    Parameters
+    ----------
+    paths : StudyPaths
+        The study.
+    detector : str
+        Name of the detector.
+
+    Returns
+    -------
+    Path
+        ``runs/<study>/labels/<detector>.parquet``.
+    """
+    return paths.labels / f"{quote(detector, safe='')}.parquet"
+
+
+def label_rows(
+    keys: Sequence[str] | pa.ChunkedArray,
+    labels: Labels,
+    detector: str,
+    version: str,
+    scores: Sequence[float | None] | None = None,
+) -> pa.Table:
+    """Put a detector's labels beside the keys of the responses that it read.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        Cell keys, shape (rows,).
+    labels : Labels
+        What the detector read, in the same order.
+    detector, version : str
+        What read it.
+    scores : sequence of float, optional
+        The detector's own measure of refusal, shape (rows,).
+
+    Returns
+    -------
+    pyarrow.Table
+        Rows of `SCHEMA`, for `write_labels`.
+
+    Raises
+    ------
+    InputError
+        If an outcome is none that a response can have.
+    """
+    for outcome in set(labels.outcome) - set(OUTCOMES):
+        raise InputError(
+            f"detector {detector!r} gave the outcome {outcome!r}; it must be {', '.join(OUTCOMES[:-1])} "
+            f"or {OUTCOMES[-1]}"
+        )
+    rows = len(labels.outcome)
+    columns = [
+        keys,
+        pa.array(labels.outcome, NAMES),
+        pa.array(labels.label, NAMES),
+        pa.array([detector] * rows, NAMES),
+        pa.array([version] * rows, NAMES),
+        pa.array([None] * rows if scores is None else scores, pa.float64()),
+    ]
+    return pa.table(columns, schema=SCHEMA)
+
+
+def write_labels(path: Path, batches: Iterable[pa.Table]) -> int:
+    """Write one detector's labels in place of its earlier ones, which stay until the new ones are whole.
+
+    Parameters
+    ----------
+    path : Path
+        From `labels_path`.
+    batches : iterable of pyarrow.Table
+        From `label_rows`; taken one by one, so that memory holds one at a time.
+
+    Returns
+    -------
+    int
+        Rows written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = 0
+    with (
+        FileLock(path.with_name(f".{path.name}.lock")),
+        written_aside(path) as file,
+        pq.ParquetWriter(file, SCHEMA, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for batch in batches:
+            writer.write_table(batch)
+            rows += batch.num_rows
+    return rows
+
+
+def read_labels(path: Path) -> pa.Table:
+    """Read one detector's labels.
+
+    Parameters
+    ----------
+    path : Path
+        From `labels_path`.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns of `SCHEMA`.
+
+    Raises
+    ------
+    InputError
+        If there are none, the file is damaged, or an outcome is unknown; names the file.
+    """
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("[!.]*.parquet")))
+        raise InputError(
+            f"no labels of detector {path.stem!r} in {path.parent}; there are labels of: {known or 'none'}"
+        )
+    table = read_checked(path, SCHEMA)
+    for outcome in pc.unique(pc.cast(table["outcome"], pa.string())).to_pylist():
+        if outcome not in OUTCOMES:
+            raise InputError(f"{path} holds the outcome {outcome!r}; known: {', '.join(OUTCOMES)}")
+    return table

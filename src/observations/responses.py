@@ -1,0 +1,446 @@
+"""The append-only store of raw responses: a folder of Parquet parts that are never rewritten.
+
+A part is written beside its place, made durable and renamed, so readers see whole parts or none. One process
+at a time writes one model of a study; the lock that says so ends with its process, however that ends.
+"""
+
+import json
+import os
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from src.engines.base import GenerationSettings, Identity, Response
+from src.engines.keys import generation_hash
+from src.errors import InputError, unknown
+from src.observations.planning import PlannedJob
+
+NAMES = pa.dictionary(pa.int32(), pa.string())
+"""Type of text that repeats: the distinct values once, and codes."""
+
+SCHEMA = pa.schema(
+    [
+        ("cell_key", pa.string()),
+        ("model", NAMES),
+        ("persona", NAMES),
+        ("persona_template", NAMES),
+        ("task", NAMES),
+        ("paraphrase", NAMES),
+        ("item", NAMES),
+        ("replicate", pa.int32()),
+        ("gold", NAMES),
+        ("task_labels", NAMES),
+        ("response", pa.string()),
+        ("prompt", pa.string()),
+        ("system_role", NAMES),
+        ("finish_reason", NAMES),
+        ("prompt_tokens", pa.int32()),
+        ("new_tokens", pa.int32()),
+        ("batch_size", pa.int32()),
+        ("model_id", NAMES),
+        ("model_revision", NAMES),
+        ("dtype", NAMES),
+        ("engine", NAMES),
+        ("device", NAMES),
+        ("generation_hash", NAMES),
+        ("generation", NAMES),
+        ("seed", pa.int64()),
+        ("versions", NAMES),
+        ("written_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+"""Columns of a part, one row a response."""
+
+_ERROR = "error"
+
+
+class DamagedFileError(InputError):
+    """A file that is cut off, changed on disk, or not what its place says."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} is damaged: {reason}; move it away, then make what it held anew")
+        self.reason = reason
+
+
+class ResponseStore:
+    """Reads the responses of one study.
+
+    Parameters
+    ----------
+    folder : Path
+        ``runs/<study>/responses``; may not exist yet, which is an empty store.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def parts(self) -> list[Path]:
+        """Finished parts, sorted by name and so by time."""
+        return sorted(path for path in self._folder.glob("*.parquet") if not path.name.startswith("."))
+
+    def parts_by_model(self) -> dict[str, list[Path]]:
+        """Finished parts of each model, models and parts sorted.
+
+        Returns
+        -------
+        dict
+            A part that holds several models stands under each.
+
+        Raises
+        ------
+        DamagedFileError
+            If a part cannot be read.
+        """
+        found: dict[str, list[Path]] = defaultdict(list)
+        for part in self.parts():
+            names = read_checked(part, SCHEMA, ["model"])["model"]
+            for model in pc.unique(pc.cast(names, pa.string())).to_pylist():
+                found[model].append(part)
+        return dict(sorted(found.items()))
+
+    def keys(self, model: str | None = None) -> set[str]:
+        """Keys that need no new job: every stored response that is not an error.
+
+        Parameters
+        ----------
+        model : str, optional
+            Only this model's; a key with its place in the set takes about 150 bytes, so that the models of a
+            study of ten million responses are better asked for one by one.
+
+        Returns
+        -------
+        set of str
+            Cell keys.
+
+        Raises
+        ------
+        DamagedFileError
+            If a part cannot be read.
+        """
+        keys: set[str] = set()
+        for part in self.parts():
+            table = read_checked(part, SCHEMA, ["cell_key", "model", "finish_reason"])
+            wanted = pc.not_equal(table["finish_reason"], _ERROR)
+            if model is not None:
+                wanted = pc.and_(wanted, pc.equal(table["model"], model))
+            keys.update(table["cell_key"].filter(wanted).to_pylist())
+        return keys
+
+    def scan(self, columns: Sequence[str], parts: Sequence[Path] | None = None) -> Iterator[pa.Table]:
+        """Stream the responses part by part, each key once.
+
+        Of the rows with one key the first that is not an error is given, else the first, in the order of the
+        parts' names. Beside one part's rows, memory holds about 40 bytes a stored row.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Names from `SCHEMA`.
+        parts : sequence of Path, optional
+            Parts to read instead of all; must hold every row of the keys in them.
+
+        Yields
+        ------
+        pyarrow.Table
+            Rows of one part, in stored order.
+
+        Raises
+        ------
+        DamagedFileError
+            If a part cannot be read.
+        InputError
+            If there is no such column.
+        """
+        for name in columns:
+            if name not in SCHEMA.names:
+                raise unknown("column of the responses", name, SCHEMA.names)
+        parts = self.parts() if parts is None else parts
+        for part, kept in zip(parts, _first_rows(parts), strict=True):
+            if kept.any():
+                yield read_checked(part, SCHEMA, columns).filter(pa.array(kept))
+
+    def damaged(self) -> list[tuple[Path, str]]:
+        """Read every byte of every part and find those that are damaged.
+
+        Returns
+        -------
+        list of (Path, str)
+            Parts, each with what is wrong with it.
+        """
+        found = []
+        for part in self.parts():
+            try:
+                read_checked(part, SCHEMA)
+            except DamagedFileError as error:
+                found.append((part, error.reason))
+        return found
+
+    def set_aside_damaged(self) -> list[Path]:
+        """Rename damaged parts to ``<name>.damaged``, so that their cells are generated anew.
+
+        Returns
+        -------
+        list of Path
+            The new paths; nothing is deleted.
+        """
+        moved = []
+        for part, _ in self.damaged():
+            aside = part.with_name(f"{part.name}.damaged")
+            while aside.exists():
+                aside = aside.with_name(f"{aside.name}.damaged")
+            try:
+                part.rename(aside)
+            except FileNotFoundError:
+                continue  # another process has just set it aside
+            moved.append(aside)
+        return moved
+
+
+class ResponseWriter:
+    """Adds one model's responses to the store; a context manager that flushes at its end, whatever ends it.
+
+    Parameters
+    ----------
+    folder : Path
+        ``runs/<study>/responses``; made if missing.
+    model : str
+        Name of the model, as it stands in the data.
+    identity : Identity
+        What answers.
+    settings : GenerationSettings
+        How responses are drawn.
+    versions : mapping
+        Package names to versions.
+    rows : int
+        Responses that may wait for a part.
+    seconds : float
+        Time after which the next response makes a part of those that wait.
+
+    Raises
+    ------
+    InputError
+        On entry, if another process is generating this model in this study.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        model: str,
+        identity: Identity,
+        settings: GenerationSettings,
+        versions: Mapping[str, str],
+        *,
+        rows: int = 4096,
+        seconds: float = 30.0,
+    ) -> None:
+        self._folder = folder
+        self._model = model
+        # Quoting keeps different models' files apart, whatever their names hold.
+        self._slug = quote(model, safe="")
+        self._lock = FileLock(folder / f".{self._slug}.lock")
+        self._context = {
+            **asdict(identity),
+            "generation_hash": generation_hash(settings),
+            "generation": json.dumps(asdict(settings), sort_keys=True),
+            "versions": json.dumps(dict(versions), sort_keys=True),
+        }
+        self._limits = (rows, seconds)
+        self._waiting: list[dict[str, Any]] = []
+        self._flushed = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Take the model's lock."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(
+                f"another process is generating {self._model} in study {self._folder.parent.name}"
+            ) from None
+        self._aside.unlink(missing_ok=True)
+        self._flushed = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what waits, also after an exception or an interrupt, and give the lock back."""
+        try:
+            self.flush()
+        finally:
+            self._lock.release()
+
+    def add(self, planned: PlannedJob, response: Response) -> None:
+        """Take one response; write a part if enough wait or the last one is long ago.
+
+        Parameters
+        ----------
+        planned : PlannedJob
+            The job that was answered.
+        response : Response
+            Its answer.
+        """
+        if planned.job.key != response.key:
+            raise ValueError(f"response {response.key} does not answer job {planned.job.key}")
+        self._waiting.append(
+            {
+                **self._context,
+                **planned.levels,
+                "cell_key": response.key,
+                "replicate": planned.replicate,
+                "gold": planned.gold,
+                "task_labels": planned.task_labels,
+                "response": response.text,
+                "prompt": planned.job.rendered.text,
+                "system_role": planned.job.rendered.system_role,
+                "finish_reason": response.finish_reason,
+                "prompt_tokens": response.prompt_tokens,
+                "new_tokens": response.new_tokens,
+                "batch_size": response.batch_size,
+                "seed": planned.job.seed,
+                "written_at": datetime.now(UTC),
+            }
+        )
+        rows, seconds = self._limits
+        if len(self._waiting) >= rows or time.monotonic() - self._flushed >= seconds:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make a part of the responses that wait, if any."""
+        if self._waiting:
+            table = pa.table(
+                {field.name: _column(self._waiting, field) for field in SCHEMA},
+                schema=SCHEMA,
+            )
+            name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}Z-{self._slug}-{secrets.token_hex(4)}.parquet"
+            with written_aside(self._folder / name, self._aside) as file:
+                pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+            # An interrupt just before this line stores these rows twice; readers take each key once.
+            self._waiting = []
+        self._flushed = time.monotonic()
+
+    @property
+    def _aside(self) -> Path:
+        # One fixed name: only the holder of the lock writes it, so a killed process leaves one file at most.
+        return self._folder / f".{self._slug}.new"
+
+
+@contextmanager
+def written_aside(path: Path, aside: Path | None = None) -> Iterator[BinaryIO]:
+    """Write a file beside its place; at the end make it durable and give it its name.
+
+    Parameters
+    ----------
+    path : Path
+        The file's place; what stands there is replaced at once, or stays if writing fails.
+    aside : Path, optional
+        Where to write, in the same folder; ``.<name>.new`` if not given. The caller sees to it that no other
+        process writes there.
+
+    Yields
+    ------
+    binary file
+        Open for writing.
+    """
+    aside = path.with_name(f".{path.name}.new") if aside is None else aside
+    try:
+        with aside.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_checked(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file with its page checksums verified.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    schema : pyarrow.Schema
+        Columns that it must hold; others are left unread.
+    columns : sequence of str, optional
+        Those of them to read; all if not given.
+
+    Returns
+    -------
+    pyarrow.Table
+        The columns in the order asked for.
+
+    Raises
+    ------
+    DamagedFileError
+        If the file is cut off or changed, or lacks a column.
+    InputError
+        If the file is missing or may not be read.
+    """
+    try:
+        source = pa.OSFile(str(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be opened: {error.strerror or error}") from error
+    wanted = list(schema.names if columns is None else columns)
+    try:
+        with source, pq.ParquetFile(source, page_checksum_verification=True) as file:
+            found = {field.name: field.type for field in file.schema_arrow}
+            for field in schema:
+                if found.get(field.name) != field.type:
+                    raise DamagedFileError(path, f"it has no column {field.name!r} of type {field.type}")
+            return file.read(wanted).select(wanted)
+    except MemoryError:
+        raise  # a full memory says nothing about the file, though Arrow counts it among its own errors
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DamagedFileError(path, (str(error).splitlines() or [type(error).__name__])[0]) from error
+
+
+def _first_rows(parts: Sequence[Path]) -> list[np.ndarray]:
+    """Mark, in each part, the rows that stand for their keys: good ones before errors, then by position."""
+    if not parts:
+        return []
+    high, low, errors = [], [], []
+    for part in parts:
+        table = read_checked(part, SCHEMA, ["cell_key", "finish_reason"])
+        keys = table["cell_key"].to_numpy()
+        # 128 bits of hash instead of the text: 16 bytes a row, and two of 10^7 keys meet with odds of 10^-25.
+        high.append(pd.util.hash_array(keys, categorize=False))
+        low.append(pd.util.hash_array(keys, hash_key="whyrefuse-keys-2", categorize=False))
+        errors.append(pc.equal(table["finish_reason"], _ERROR).to_numpy())
+    hashes = np.concatenate(high), np.concatenate(low)
+    order = np.lexsort((np.concatenate(errors), *hashes))  # stable: equal rows keep their order
+    new = np.ones(len(order), bool)
+    new[1:] = np.logical_or.reduce([np.diff(h[order]) != 0 for h in hashes])
+    kept = np.zeros(len(order), bool)
+    kept[order[new]] = True
+    return np.split(kept, np.cumsum([len(e) for e in errors])[:-1])
+
+
+def _column(rows: list[dict[str, Any]], field: pa.Field) -> pa.Array:
+    values = [row[field.name] for row in rows]
+    try:
+        return pa.array(values, field.type)
+    except UnicodeEncodeError:
+        # A server's JSON may hold halves of UTF-16 pairs, which no UTF-8 file can: join them or mark them.
+        whole = [v.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for v in values]
+        return pa.array(whole, field.type)
