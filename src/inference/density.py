@@ -1,10 +1,10 @@
 """Log density and gradient of the model in zero-sum coordinates, compiled once and cached on disk.
 
 The unconstrained vector is: a coordinate of each term's standard deviation (`src.inference.scales`), then
-those of each component (`src.inference.terms`), the intercept first. A component's coordinates x carry the effects z = s x, where
-s = sqrt(v / (1 + I v)) is their posterior standard deviation if the counts inform each of them by I. So they
-are centred where the counts speak (I v large) and non-centred where they do not (Betancourt & Girolami 2015),
-at every v along the way, and
+those of each component (`src.inference.terms`), the intercept first. A component's coordinates x carry the
+effects z = s x, where s = sqrt(v / (1 + I v)) is their posterior standard deviation if the counts inform each
+of them by I. So they are centred where the counts speak (I v large) and non-centred where they do not
+(Betancourt & Girolami 2015), at every v along the way, and
 
     log p(x | v) = -|x|^2 / (2 (1 + I v)) - (d / 2) log(1 + I v) + const.
 
@@ -337,8 +337,8 @@ def log_density(
 def arguments(problem: Problem) -> tuple[np.ndarray, ...]:
     """Return a problem's arrays in the order of `log_density`."""
     names = (
-        "sizes", "mixing", "constants", "information", "dims", "outer", "starts", "inner", "refusals", "trials",
-        "prior",
+        "sizes", "mixing", "constants", "information", "dims", "outer", "starts", "inner", "refusals",
+        "trials", "prior",
     )  # fmt: skip
     return tuple(getattr(problem, name) for name in names)
 

@@ -1,4 +1,4 @@
-"""Fits the crossed random-effects model: sets the sampler up from the counts, draws, and recovers the effects."""
+"""Fits the crossed random-effects model: sets the sampler up from the counts, draws, recovers the effects."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -145,14 +145,22 @@ def _fit_fast(cells: Cells, structure: Structure, prior: PriorArrays, settings: 
     plain = recover_effects(sds, components, structure, prior, rng)
     notes = ["approximate posterior (nested Laplace, fit.method=fast): a first look, not a result"]
     if pareto_k > 0.7:
-        notes.append(f"the approximation is poor here (Pareto k {pareto_k:.2f} above 0.7): use fit.method=nuts")
+        notes.append(
+            f"the approximation is poor here (Pareto k {pareto_k:.2f} above 0.7): use fit.method=nuts"
+        )
     return Fitted(
-        plain, settings.chains, {}, set_up - began, time.perf_counter() - set_up, approximate=True, notes=notes
+        plain,
+        settings.chains,
+        {},
+        set_up - began,
+        time.perf_counter() - set_up,
+        approximate=True,
+        notes=notes,
     )
 
 
 def _fit_pymc(cells: Cells, structure: Structure, prior: PriorArrays, settings: FitSettings) -> Fitted:
-    """Sample the textbook model as PyMC compiles it: slow, and the written definition of what the others do."""
+    """Sample the textbook model as PyMC compiles it: the written definition of what the others do."""
     from src.inference.model import sample_model
 
     return sample_model(cells, structure, prior, settings)

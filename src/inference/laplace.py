@@ -74,7 +74,9 @@ class LaplaceModel:
         shape = (len(positions), int(offsets[-1]))
         self._positions = positions
         self._design = sparse.csr_array((np.ones(positions.size), (rows, positions.ravel())), shape=shape)
-        self._basis = sparse.block_diag([_basis(c.free_shape, c.zero_sum) for c in structure.components], "csr")
+        self._basis = sparse.block_diag(
+            [_basis(c.free_shape, c.zero_sum) for c in structure.components], "csr"
+        )
         self._sizes = np.array([c.size for c in structure.components])
         self._starts = np.concatenate([[0], np.cumsum(self._sizes)])
         self._warm = np.zeros(self._starts[-1])
@@ -158,7 +160,12 @@ class LaplaceModel:
 
         start = coordinate(np.full(len(self._structure.terms), 0.5))
         found = optimize.minimize(
-            objective, start, jac=True, method="L-BFGS-B", bounds=[(-5.0, 5.0)] * len(start), options={"ftol": 1e-7}
+            objective,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(-5.0, 5.0)] * len(start),
+            options={"ftol": 1e-7},
         )
         return Mode(found.x, self.conditional(np.log(standard_deviations(found.x))))
 
@@ -167,9 +174,7 @@ class LaplaceModel:
         effects = coordinates @ self._basis.T
         sizes = [int(np.prod(c.shape, dtype=np.int64)) for c in self._structure.components]
         parts = np.split(effects, np.cumsum(sizes)[:-1], axis=1)
-        return [
-            part.reshape(-1, *c.shape) for part, c in zip(parts, self._structure.components, strict=True)
-        ]
+        return [part.reshape(-1, *c.shape) for part, c in zip(parts, self._structure.components, strict=True)]
 
     def _newton(self, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Climb to the effects' mode, halving steps that overshoot."""
@@ -178,7 +183,9 @@ class LaplaceModel:
         value = self._log_likelihood(eta) - 0.5 * precision @ mode**2
         for _ in range(_NEWTON_STEPS):
             p = 1.0 / (1.0 + np.exp(-eta))
-            gradient = self._basis.T @ (self._design.T @ (self._refusals - self._trials * p)) - precision * mode
+            gradient = (
+                self._basis.T @ (self._design.T @ (self._refusals - self._trials * p)) - precision * mode
+            )
             hessian = self._information(self._trials * p * (1 - p))
             hessian[np.diag_indices_from(hessian)] += precision
             step = linalg.cho_solve(linalg.cho_factor(hessian, lower=True), gradient)
@@ -280,10 +287,9 @@ def draw_nested(
 
 def _curvature(model: LaplaceModel, y: np.ndarray, step: float = 0.05) -> np.ndarray:
     """Measure minus the second derivatives of the log marginal by differences of its exact gradient."""
-    rows = []
-    for offset in np.eye(len(y)) * step:
-        rows.append((model.marginal(y - offset)[1] - model.marginal(y + offset)[1]) / (2 * step))
-    curvature = (np.array(rows) + np.array(rows).T) / 2
+    offsets = np.eye(len(y)) * step
+    rows = np.array([model.marginal(y - o)[1] - model.marginal(y + o)[1] for o in offsets]) / (2 * step)
+    curvature = (rows + rows.T) / 2
     values, vectors = linalg.eigh(curvature)
     # At a box's edge the surface may be flat; the coordinate's own prior scale is one.
     return (vectors * np.maximum(values, 0.5)) @ vectors.T

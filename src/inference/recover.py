@@ -100,18 +100,14 @@ def recover_effects(
     """
     draws = len(sds)
     totals = component_variances(sds, structure, prior)
-    plain = [
-        np.zeros((draws, *(structure.sizes[f] for f in term))) for term in structure.terms
-    ]
+    plain = [np.zeros((draws, *(structure.sizes[f] for f in term))) for term in structure.terms]
     intercept = np.zeros(draws)
     for c, (component, effect) in enumerate(zip(structure.components, components, strict=True)):
         holders = [t for t in range(len(structure.terms)) if structure.mixing[c, t] > 0]
         shares = [sds[:, t] ** 2 * structure.mixing[c, t] for t in holders]
         if c == 0:
             shares.append(np.full(draws, prior.intercept_sd**2))
-        parts = [
-            np.sqrt(_align(share, effect)) * _isotropic(component, draws, rng) for share in shares
-        ]
+        parts = [np.sqrt(_align(share, effect)) * _isotropic(component, draws, rng) for share in shares]
         missing = (effect - sum(parts)) / _align(totals[:, c], effect)
         for i, share in enumerate(shares):
             parts[i] += _align(share, effect) * missing
@@ -145,7 +141,8 @@ def draw_prior(structure: Structure, prior: PriorArrays, draws: int, rng: np.ran
 
     sds = draw_sds(prior, draws, rng)
     effects = [
-        sds[:, t].reshape(-1, *[1] * len(term)) * rng.normal(size=(draws, *(structure.sizes[f] for f in term)))
+        sds[:, t].reshape(-1, *[1] * len(term))
+        * rng.normal(size=(draws, *(structure.sizes[f] for f in term)))
         for t, term in enumerate(structure.terms)
     ]
     return PlainDraws(rng.normal(prior.intercept_mean, prior.intercept_sd, draws), sds, effects)

@@ -1,4 +1,4 @@
-"""The unconstrained coordinate y of a standard deviation: sigma = -log(1 - Phi(y)), Phi the normal distribution.
+"""The coordinate y of a standard deviation: sigma = -log(1 - Phi(y)), Phi the standard normal distribution.
 
 Near zero sigma falls like Phi(y), so that a posterior which reaches down to zero has a normal tail in y. Its
 tail in log sigma would be exponential, and a sampler would take long ways through it.

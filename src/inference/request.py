@@ -1,0 +1,236 @@
+"""What a configuration asks a fit to do: read, checked, and carried out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.effects.summaries import CI_KINDS
+from src.effects.tables import TableSettings
+from src.errors import InputError, unknown
+from src.inference.cells import Cells, read_cells
+from src.inference.fitting import FitSettings, Fitted, check_settings, fit_cells
+from src.inference.priors import PriorArrays, read_prior
+from src.inference.recover import PlainDraws, draw_prior
+from src.inference.terms import Structure, build_structure
+
+PRIOR_DRAWS = 1000
+"""Draws from the prior, for what is shown beside the posterior."""
+FEW_LEVELS = 5
+"""Below this a standard deviation is mostly its prior's."""
+KNOWN_FACTORS = ("persona", "model", "task", "paraphrase", "item", "persona_template")
+"""Factors of a study of ours; interactions of those that a fit leaves out are left out too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One fit, as configured."""
+
+    factors: list[str]
+    """Names of the factors."""
+    nested: dict[str, str]
+    """Nested factor to parent."""
+    interactions: list[list[str]]
+    """Sets of factors."""
+    columns: dict[str, str]
+    """Our column names to theirs."""
+    priors: dict[str, Any]
+    """The ``priors`` node."""
+    settings: FitSettings
+    """How to draw."""
+    tables: TableSettings
+    """How draws become numbers."""
+
+    def prepare(self, table: Path) -> tuple[Cells, Structure, PriorArrays, list[str]]:
+        """Read the table and set the model up.
+
+        Parameters
+        ----------
+        table : Path
+            Responses or counts.
+
+        Returns
+        -------
+        cells : Cells
+            Counts.
+        structure : Structure
+            Terms.
+        prior : PriorArrays
+            The prior.
+        notes : list of str
+            What a reader must know about data and terms.
+
+        Raises
+        ------
+        InputError
+            If the table, a factor or a prior cannot be used.
+        """
+        cells = read_cells(table, self.factors, self.columns)
+        structure = build_structure(cells, self.interactions, self.nested)
+        prior = read_prior(self.priors, structure.names)
+        return cells, structure, prior, [*cells.notes, *_notes(cells, structure)]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Everything that a fit found out."""
+
+    tree: Any
+    """DataTree with all groups."""
+    cells: Cells
+    """The counts behind it."""
+    fitted: Fitted
+    """How it was drawn."""
+
+
+def read_request(cfg: Mapping[str, Any]) -> Request:
+    """Read and check the configuration of ``src.fit``.
+
+    Parameters
+    ----------
+    cfg : mapping
+        Resolved configuration.
+
+    Returns
+    -------
+    Request
+        What to do.
+
+    Raises
+    ------
+    InputError
+        If a value cannot be used.
+    """
+    factors = _names("factors", cfg["factors"])
+    for child, parent in dict(cfg["nested"] or {}).items():
+        for name in (child, parent):
+            if name not in factors and name not in KNOWN_FACTORS:
+                raise unknown("factor of nested", name, factors)
+    interactions = [_names("interactions", one) for one in cfg["interactions"] or []]
+    for factor in [f for one in interactions for f in one]:
+        if factor not in factors and factor not in KNOWN_FACTORS:
+            raise unknown("factor of an interaction", factor, factors)
+    fit_keys = FitSettings.__dataclass_fields__
+    for key in cfg["fit"]:
+        if key not in fit_keys:
+            raise unknown("key of fit", key, fit_keys)
+    settings = FitSettings(**cfg["fit"])
+    check_settings(settings)
+    return Request(
+        factors=factors,
+        nested=dict(cfg["nested"] or {}),
+        interactions=[one for one in interactions if set(one) <= set(factors)],
+        columns=dict(cfg["columns"] or {}),
+        priors=dict(cfg["priors"]),
+        settings=settings,
+        tables=_table_settings(cfg),
+    )
+
+
+def fit_request(request: Request, cells: Cells, structure: Structure, prior: PriorArrays) -> Result:
+    """Draw from posterior and prior and arrange the DataTree.
+
+    Parameters
+    ----------
+    request : Request
+        How.
+    cells, structure, prior
+        From `Request.prepare`.
+
+    Returns
+    -------
+    Result
+        The DataTree without attributes of the run.
+    """
+    from src.inference.tree import build_tree
+
+    seed = request.settings.seed
+    fitted = fit_cells(cells, structure, prior, request.settings)
+    prior_draws = draw_prior(structure, prior, PRIOR_DRAWS, np.random.default_rng([seed, 5]))
+    return Result(build_tree(cells, structure, fitted, prior_draws, prior, seed), cells, fitted)
+
+
+def prior_extremes(prior: PriorArrays, structure: Structure, draws: int = 10_000) -> float:
+    """Estimate the prior mass of cells with a refusal rate below .01 or above .99.
+
+    Parameters
+    ----------
+    prior : PriorArrays
+        The prior.
+    structure : Structure
+        Terms.
+    draws : int
+        Draws of the estimate.
+
+    Returns
+    -------
+    float
+        Share of draws; any one cell's, since all have the same prior.
+    """
+    one_level = replace(structure, sizes=dict.fromkeys(structure.sizes, 1))
+    drawn: PlainDraws = draw_prior(one_level, prior, draws, np.random.default_rng(0))
+    log_odds = drawn.intercept + sum(effect.reshape(draws) for effect in drawn.effects)
+    return float((np.abs(log_odds) > np.log(99)).mean())
+
+
+def _notes(cells: Cells, structure: Structure) -> list[str]:
+    """Say what in data and terms makes numbers mean less than they seem to."""
+    notes = []
+    total, trials = cells.refusals.sum(), cells.trials.sum()
+    if total == 0:
+        notes.append(f"no refusal in {trials:.0f} responses: the data bound the rate from above and no more")
+    if total == trials:
+        notes.append(f"nothing but refusals in {trials:.0f} responses: the data bound the rate from below")
+    for name, term in zip(structure.names, structure.terms, strict=True):
+        levels = effect_count(structure, term)
+        if levels == 1:
+            notes.append(f"{name} has one level: the data say nothing about its share, the prior all")
+        elif levels < FEW_LEVELS:
+            notes.append(f"{name} has {levels} levels: its latent share is mostly the prior's")
+        if len(term) > 1 and all(
+            effect_count(structure, (f,)) == 1 for f in term if f not in structure.nested
+        ):
+            continue
+        seen = len(np.unique(cells.codes[:, [cells.factors.index(f) for f in term]], axis=0))
+        if len(term) > 1 and not set(term) & set(structure.nested) and seen < levels:
+            notes.append(f"{name}: {levels - seen} of {levels} combinations were never asked")
+    return notes
+
+
+def effect_count(structure: Structure, term: tuple[str, ...]) -> int:
+    """Count the combinations of levels of a term's factors."""
+    count = 1
+    for factor in term:
+        if factor in structure.nested:
+            count = (
+                count
+                * int((structure.positions[factor] >= 0).sum())
+                // len(structure.levels[structure.nested[factor]])
+            )
+        else:
+            count *= len(structure.levels[factor])
+    return count
+
+
+def _names(key: str, value: object) -> list[str]:
+    if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+        raise InputError(f"{key} must be a list of names, received {value!r}")
+    names = [str(name) for name in value]
+    if len(set(names)) < len(names):
+        raise InputError(f"{key} names a factor twice: {names}")
+    return names
+
+
+def _table_settings(cfg: Mapping[str, Any]) -> TableSettings:
+    probability, rope = cfg["ci_prob"], cfg["rope"]
+    if isinstance(probability, bool) or not isinstance(probability, int | float) or not 0 < probability < 1:
+        raise InputError(f"ci_prob must lie between 0 and 1, received {probability!r}")
+    if cfg["ci_kind"] not in CI_KINDS:
+        raise unknown("ci_kind", cfg["ci_kind"], CI_KINDS)
+    if isinstance(rope, bool) or not isinstance(rope, int | float) or not 0 < rope < 1:
+        raise InputError(f"rope must be a difference in probability between 0 and 1, received {rope!r}")
+    return TableSettings(
+        float(probability), cfg["ci_kind"], float(rope), dict(cfg["baseline"] or {}), cfg["fit"]["seed"]
+    )

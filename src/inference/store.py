@@ -1,0 +1,126 @@
+"""Writes a fit's files, each aside and renamed, the diagnostics last."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from src.effects.tables import Tables
+from src.inference.cells import Cells
+from src.inference.diagnostics import diagnose
+from src.inference.request import Result
+from src.provenance import FIT, versions
+
+
+def write_fit(
+    folder: Path, result: Result, tables: Tables, notes: list[str], configuration: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write posterior, tables and diagnostics.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if needed; an earlier fit's files are replaced.
+    result : Result
+        The fit.
+    tables : Tables
+        Computed from it.
+    notes : list of str
+        About data and terms.
+    configuration : mapping
+        Resolved, kept in every artefact.
+
+    Returns
+    -------
+    dict
+        What ``diagnostics.json`` holds.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    observations_hash = hash_cells(result.cells)
+    origin = {
+        "versions": versions(FIT),
+        "configuration": dict(configuration),
+        "observations_hash": observations_hash,
+        "simulated": result.cells.simulated,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    fitted = result.fitted
+    diagnostics = {
+        **diagnose(tables.frames["effects"], fitted.statistics, fitted.approximate),
+        "seconds_compile": round(fitted.seconds_compile, 3),
+        "seconds_sample": round(fitted.seconds_sample, 3),
+        "cells": len(result.cells.trials),
+        "trials": int(result.cells.trials.sum()),
+        "refusals": int(result.cells.refusals.sum()),
+        "method": configuration["fit"]["method"],
+        "notes": [*notes, *fitted.notes, *_changed(folder, observations_hash), *tables.notes],
+        **origin,
+    }
+    (folder / "diagnostics.json").unlink(missing_ok=True)
+    attributes = {**origin, "verdict": diagnostics["verdict"], "notes": diagnostics["notes"]}
+    for key, value in attributes.items():
+        result.tree.attrs[key] = value if isinstance(value, str) else json.dumps(value)
+    _aside(folder / "posterior.nc", lambda path: _write_tree(result.tree, path))
+    for name, frame in tables.frames.items():
+        write_table(folder / f"{name}.csv", frame)
+    text = json.dumps(diagnostics, indent=1)
+    _aside(folder / "diagnostics.json", lambda path: path.write_text(text, encoding="utf-8"))
+    return diagnostics
+
+
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as CSV with six significant digits."""
+    _aside(path, lambda aside: frame.to_csv(aside, index=False, float_format="%.6g"))
+
+
+def hash_cells(cells: Cells) -> str:
+    """Hash counts and levels; neither the order of rows nor the file's format matters.
+
+    Parameters
+    ----------
+    cells : Cells
+        The counts.
+
+    Returns
+    -------
+    str
+        Sixteen hexadecimal digits.
+    """
+    digest = blake2b(json.dumps(cells.levels).encode(), digest_size=8)
+    for array in (cells.codes, cells.refusals, cells.trials):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _changed(folder: Path, observations_hash: str) -> list[str]:
+    """Say so if the folder held a fit of other observations."""
+    try:
+        before = json.loads((folder / "diagnostics.json").read_text(encoding="utf-8"))["observations_hash"]
+    except (OSError, ValueError, KeyError):
+        return []
+    if before == observations_hash:
+        return []
+    return [f"the observations changed since the fit that stood here ({before}): every file is replaced"]
+
+
+def _write_tree(tree: Any, path: Path) -> None:
+    encoding = {
+        f"/{name}": {variable: {"zlib": True, "complevel": 1} for variable in group.data_vars}
+        for name, group in tree.children.items()
+        if name in ("posterior", "prior", "posterior_predictive")
+    }
+    tree.to_netcdf(path, engine="h5netcdf", encoding=encoding)
+
+
+def _aside(path: Path, write: Callable[[Path], object]) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

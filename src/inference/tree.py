@@ -1,0 +1,200 @@
+"""The ArviZ DataTree of a fit: every group with named coordinates, and what is needed to read it back."""
+
+import json
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.special import expit, gammaln
+
+from src.inference.cells import Cells
+from src.inference.fitting import Fitted
+from src.inference.priors import PriorArrays, log_prior_of_sds
+from src.inference.recover import PlainDraws
+from src.inference.terms import Structure
+
+POINTWISE_VALUES = 40_000_000
+"""Most values of the log likelihood by draw and cell; beyond it draws are thinned evenly."""
+PREDICTIVE_DRAWS = 1000
+"""Most draws of the posterior predictive counts."""
+
+
+def build_tree(
+    cells: Cells,
+    structure: Structure,
+    fitted: Fitted,
+    prior: PlainDraws,
+    prior_arrays: PriorArrays,
+    seed: int,
+) -> xr.DataTree:
+    """Arrange draws, statistics and data as ArviZ knows them.
+
+    Parameters
+    ----------
+    cells : Cells
+        The counts.
+    structure : Structure
+        Terms.
+    fitted : Fitted
+        Posterior draws.
+    prior : PlainDraws
+        Prior draws.
+    prior_arrays : PriorArrays
+        The prior itself.
+    seed : int
+        Of the posterior predictive counts.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior`` (``intercept``; ``sd`` by term; ``u_<term>`` by level, plain random effects in
+        log-odds), ``prior``, ``sample_stats`` (of samplers), ``observed_data``, ``log_likelihood`` and
+        ``posterior_predictive`` (refusals by cell), ``log_prior``. Levels of nested
+        factors are named ``parent:level``.
+    """
+    chains = fitted.chains
+    draws = len(fitted.plain.intercept) // chains
+    kept = _thin(draws, POINTWISE_VALUES // (chains * len(cells.trials)))
+    eta = _log_odds(fitted.plain, structure, cells, chains, kept)
+    by_cell = _cell_coordinates(cells)
+    dims = ("chain", "draw", "cell")
+    few = _thin(len(kept), PREDICTIVE_DRAWS // chains)
+    refused = np.random.default_rng([seed, 3]).binomial(cells.trials.astype(np.int64), expit(eta[:, few]))
+    groups = {
+        "posterior": _parameters(fitted.plain, structure, chains),
+        "prior": _parameters(prior, structure, 1),
+        "observed_data": xr.Dataset({"refusals": ("cell", cells.refusals.astype(np.int64))}, by_cell),
+        "constant_data": xr.Dataset({"trials": ("cell", cells.trials.astype(np.int64))}, by_cell),
+        "log_likelihood": xr.Dataset(
+            {"refusals": (dims, _log_likelihood(eta, cells).astype(np.float32))},
+            {"chain": np.arange(chains), "draw": kept, **by_cell},
+        ),
+        "posterior_predictive": xr.Dataset(
+            {"refusals": (dims, refused.astype(np.int32))},
+            {"chain": np.arange(chains), "draw": kept[few], **by_cell},
+        ),
+        "log_prior": _log_prior(fitted.plain, structure, prior_arrays, chains),
+    }
+    if fitted.statistics:
+        groups["sample_stats"] = xr.Dataset(
+            {name: (("chain", "draw"), values) for name, values in fitted.statistics.items()},
+            {"chain": np.arange(chains), "draw": np.arange(draws)},
+        )
+    tree = xr.DataTree.from_dict(groups)
+    tree.attrs["structure"] = json.dumps(
+        {
+            "levels": structure.levels,
+            "nested": structure.nested,
+            "terms": [list(term) for term in structure.terms],
+            "positions": {child: table.tolist() for child, table in structure.positions.items()},
+        }
+    )
+    return tree
+
+
+def level_names(
+    structure: Structure, term: tuple[str, ...]
+) -> list[tuple[tuple[str, ...], list[str], np.ndarray]]:
+    """Group the factors of a term into axes: a parent with its nested factors makes one.
+
+    Parameters
+    ----------
+    structure : Structure
+        Levels and nesting.
+    term : tuple of str
+        Factors.
+
+    Returns
+    -------
+    list of tuple
+        Of each axis: its factors; the names of its levels, joined by colons; the axis codes of each level in
+        the padded arrays, shape (levels, factors).
+    """
+    axes = []
+    for factor in term:
+        if factor in structure.nested:
+            continue
+        group = (factor, *(f for f in term if structure.nested.get(f) == factor))
+        names, codes = [], []
+        for code, level in enumerate(structure.levels[factor]):
+            inside = [_children(structure, child, code) for child in group[1:]]
+            for chosen in product(*inside):
+                names.append(":".join([level, *(name for name, _ in chosen)]))
+                codes.append([code, *(position for _, position in chosen)])
+        axes.append((group, names, np.array(codes)))
+    return axes
+
+
+def _children(structure: Structure, child: str, parent_code: int) -> list[tuple[str, int]]:
+    row = structure.positions[child][parent_code]
+    return [(structure.levels[child][level], int(row[level])) for level in np.flatnonzero(row >= 0)]
+
+
+def _parameters(plain: PlainDraws, structure: Structure, chains: int) -> xr.Dataset:
+    draws = len(plain.intercept) // chains
+    coords: dict[str, Any] = {"chain": np.arange(chains), "draw": np.arange(draws), "term": structure.names}
+    data: dict[str, Any] = {
+        "intercept": (("chain", "draw"), plain.intercept.reshape(chains, draws)),
+        "sd": (("chain", "draw", "term"), plain.sds.reshape(chains, draws, -1)),
+    }
+    for name, term, effect in zip(structure.names, structure.terms, plain.effects, strict=True):
+        axes = level_names(structure, term)
+        index: list[Any] = [slice(None)] * len(term)
+        for place, (group, _, codes) in enumerate(axes):
+            for column, factor in enumerate(group):
+                shape = [1] * len(axes)
+                shape[place] = -1
+                index[term.index(factor)] = codes[:, column].reshape(shape)
+        values = effect[(slice(None), *index)]
+        dims = [":".join(group) for group, _, _ in axes]
+        coords |= {dim: names for dim, (_, names, _) in zip(dims, axes, strict=True)}
+        data[f"u_{name}"] = (("chain", "draw", *dims), values.reshape(chains, draws, *values.shape[1:]))
+    return xr.Dataset(data, coords)
+
+
+def _log_prior(plain: PlainDraws, structure: Structure, prior: PriorArrays, chains: int) -> xr.Dataset:
+    """Evaluate the priors of intercept and standard deviations, which power-scaling varies."""
+    shape = (chains, -1)
+    intercept = -0.5 * ((plain.intercept - prior.intercept_mean) / prior.intercept_sd) ** 2
+    log_sds, unused = np.log(plain.sds), np.zeros(plain.sds.shape[1])
+    # The density of log sigma becomes that of sigma.
+    joint = [log_prior_of_sds(row, prior.kind, prior.parameters, unused) - row.sum() for row in log_sds]
+    dims = ("chain", "draw")
+    return xr.Dataset(
+        {"intercept": (dims, intercept.reshape(shape)), "sd": (dims, np.array(joint).reshape(shape))},
+        {"chain": np.arange(chains), "draw": np.arange(len(intercept) // chains)},
+    )
+
+
+def _thin(draws: int, most: int) -> np.ndarray:
+    """Choose at most so many evenly spaced draws."""
+    return np.arange(draws) if draws <= most else np.linspace(0, draws - 1, max(1, most)).astype(int)
+
+
+def _log_odds(
+    plain: PlainDraws, structure: Structure, cells: Cells, chains: int, kept: np.ndarray
+) -> np.ndarray:
+    """Add up the effects of each cell, shape (chains, kept draws, cells)."""
+    axis = structure.axis_codes(cells.codes)
+    draws = len(plain.intercept) // chains
+    rows = (np.arange(chains)[:, None] * draws + kept).ravel()
+    eta = np.repeat(plain.intercept[rows, None], len(cells.trials), axis=1)
+    for term, effect in zip(structure.terms, plain.effects, strict=True):
+        flat = np.ravel_multi_index([axis[f] for f in term], effect.shape[1:])
+        eta += effect[rows].reshape(len(rows), -1)[:, flat]
+    return eta.reshape(chains, len(kept), -1)
+
+
+def _log_likelihood(eta: np.ndarray, cells: Cells) -> np.ndarray:
+    n, k = cells.trials, cells.refusals
+    ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return ways + k * eta - n * np.logaddexp(0.0, eta)
+
+
+def _cell_coordinates(cells: Cells) -> dict[str, Any]:
+    names = {
+        factor: ("cell", np.array(cells.levels[factor], dtype=object)[cells.codes[:, column]].astype(str))
+        for column, factor in enumerate(cells.factors)
+    }
+    return {"cell": np.arange(len(cells.trials)), **names}
