@@ -39,8 +39,8 @@ def plan_jobs(
     engine: Engine,
     settings: GenerationSettings,
     present: Container[str],
-) -> Iterator[list[PlannedJob]]:
-    """Render the cells' prompts and yield the jobs that are missing, a chunk at a time.
+) -> Iterator[tuple[list[PlannedJob], int]]:
+    """Render the cells' prompts and yield the jobs that are missing, chunk by chunk.
 
     Parameters
     ----------
@@ -59,8 +59,10 @@ def plan_jobs(
 
     Yields
     ------
-    list of PlannedJob
-        At most `CHUNK` jobs; chunks without missing jobs are passed over.
+    jobs : list of PlannedJob
+        At most `CHUNK` jobs that are missing.
+    done : int
+        Cells of the same chunk that need no job.
     """
     identity = engine.identity()
     labels = [json.dumps(task.labels) for task in factors.tasks]
@@ -77,17 +79,17 @@ def plan_jobs(
             key = cell_key(shared[which], replicate)
             if key in present:
                 continue
-            gold = factors.tasks[distinct[which][2]].items[distinct[which][4]].gold
+            task = factors.tasks[distinct[which][2]]
+            gold = task.items[distinct[which][4]].gold
             job = Job(
                 key=key,
                 rendered=rendered[which],
                 prompt=prompts[which],
                 seed=response_seed(settings, key),
-                levels=(*levels[which].items(), ("gold", gold)),
+                levels=(*levels[which].items(), ("gold", gold), ("labels", "|".join(task.labels))),
             )
             jobs.append(PlannedJob(job, levels[which], gold, labels[distinct[which][2]], replicate))
-        if jobs:
-            yield jobs
+        yield jobs, len(codes) - len(jobs)
 
 
 def _shared_keys(

@@ -92,7 +92,10 @@ def observations_lock(paths: StudyPaths) -> FileLock:
 
 
 def build_observations(
-    paths: StudyPaths, labels_path: Path, versions: Mapping[str, str] | None = None
+    paths: StudyPaths,
+    labels_path: Path,
+    versions: Mapping[str, str] | None = None,
+    output: Path | None = None,
 ) -> Summary:
     """Write ``observations.parquet``: each answered cell once, with one detector's labels, in sorted order.
 
@@ -107,6 +110,8 @@ def build_observations(
     versions : mapping, optional
         Package names to versions, kept with the table; Python's and PyArrow's if not given. The file's
         metadata ``whyrefuse`` is JSON: versions, created, rows, errors_excluded, unlabelled, simulated.
+    output : Path, optional
+        The file to write; the study's own table by default.
 
     Returns
     -------
@@ -123,7 +128,7 @@ def build_observations(
     with observations_lock(paths):
         labels = read_labels(labels_path)
         tally = _Tally()
-        with written_aside(paths.observations) as file:
+        with written_aside(output or paths.observations) as file:
             # Without Arrow's own copy of the schema, what is known only at the end can stand in the metadata.
             with pq.ParquetWriter(
                 file, SCHEMA, compression="zstd", write_page_checksum=True, store_schema=False

@@ -1,0 +1,191 @@
+"""Reads which of a task's labels an answer gives."""
+
+import re
+from dataclasses import dataclass
+
+from src.detect.base import LabelWords
+from src.detect.text import normalise
+from src.errors import InputError
+
+_EDGES = " .,:;!'\"()[]{}-\n"
+_BEFORE = 100
+"""Characters before a label word that are read with it."""
+
+# These words also say other things in the middle of a sentence.
+_BARE = frozenset({"yes", "no", "true", "false", "maybe"})
+_STOP = re.compile(r"[.!?\n]")
+_BARE_LEAD = re.compile(r"(?=[^\w ]|$| (?:it|this|that|the|i|they|he|she|there|most|because)\b)")
+
+_NEGATED = re.compile(
+    r"(?:\b(?:not|never|nor|neither|cannot|hardly|nothing|rather than|instead of|far from)|n't) "
+    r"(?:(?!(?:and|but|because|so|since|only|just|merely|overstate|stress|deny|tell you)\b)[\w']+ ){0,6}$|"
+    r"\b(?:no|non|without|less) (?:(?!doubt|question)[\w']+ )?$"
+)
+_UNDECIDED = re.compile(r"\b(?:whether|if) (?:[\w']+ ){0,10}$")
+_SAID_OF = re.compile(r"\b(?:is|are|be|was) (?:\w+ ){0,2}$")
+_LISTED = re.compile(r"[ ,]*(?:/|\||,|\n|\b(?:or|nor|and|and/or|vs|versus)\b)[ ,]*(?:or |an? )?")
+_MARKED = re.compile(
+    r"\b(?:answer|label|verdict|classification|category|rating|judge?ment|conclusion|output|decision|"
+    r"response)(?: (?:is|would be|should be))?\W{1,4}(?:(?:clearly|simply|that|it is|this is|an?|the) )*$"
+)
+_CONCLUDED = re.compile(
+    r"\b(?:so|therefore|thus|hence|overall|in conclusion|in summary|ultimately|in short|finally|"
+    r"i(?:'d| would|'ll| will)? (?:\w+ly )?(?:say|call|label|classify|rate|describe|consider|choose|pick|"
+    r"go with|think|believe|conclude|judge)),? (?:[\w']+,? ){0,8}$"
+)
+_LEAD_IN = re.compile(
+    r"(?:(?:sure|ok|okay|well|certainly|of course|in my opinion|to me|\d{1,2})\W{1,3}|"
+    r"(?:i would|i'd|i|say|call|think|believe|that|this|it|it's|that's|the|is|seems|sounds|appears|can be|"
+    r"may be|would be|to be|considered|classified|described|as|quite|very|clearly|somewhat|definitely|"
+    r"generally|an?|given|following|above|sentence|statement|text|message|comment|remark|tone|reply|hypothesis|premise|"
+    r"relation|relationship)\b[ :]{0,2}){0,10}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mention:
+    """A label word in an answer."""
+
+    word: str
+    label: str
+    start: int
+    end: int
+
+    @property
+    def bare(self) -> bool:
+        return _is_bare(self.word)
+
+
+class LabelReader:
+    """Finds the label that an answer settles on.
+
+    Longer label words are read first and whole words only. A negated word stands for the other of two labels
+    and for none of several. What settles, in this order: the last label after "answer:" or the like; a label
+    that opens the answer; a label after "therefore", "I would say" or the like; one label and no other.
+
+    Parameters
+    ----------
+    label_words : mapping
+        Each label with the words that stand for it.
+
+    Raises
+    ------
+    InputError
+        If a word is empty or stands for two labels.
+    """
+
+    def __init__(self, label_words: LabelWords) -> None:
+        self._label_of: dict[str, str] = {}
+        for label, words in label_words.items():
+            for word in words:
+                plain = normalise(str(word))
+                known = self._label_of.setdefault(plain, label)
+                if not plain or known != label:
+                    said = f"stands for both {known!r} and {label!r}" if plain else f"of {label!r} is empty"
+                    raise InputError(f"label word {str(word)!r} {said}; each label needs words of its own")
+        self.words = frozenset(self._label_of)
+        labels = list(label_words)
+        self._other = dict(zip(labels, reversed(labels), strict=True)) if len(labels) == 2 else {}
+        longest_first = sorted(self._label_of, key=len, reverse=True)
+        self._word = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
+
+    def read(self, text: str) -> str | None:
+        """Read the label.
+
+        Parameters
+        ----------
+        text : str
+            In plain form, without quotations.
+
+        Returns
+        -------
+        str or None
+            None if the text settles on no label.
+        """
+        exact = self._label_of.get(text.strip(_EDGES))
+        if exact is not None:
+            return exact
+        text = _without_questions(text).strip(_EDGES)
+        mentions = self._mentions(text)
+        plain = [m for m in mentions if not m.bare]
+        if len(plain) == len(mentions) and len({m.label for m in plain}) <= 1:
+            return _only(plain)
+        marked = [m for m in mentions if _MARKED.search(text, max(0, m.start - _BEFORE), m.start)]
+        if marked:
+            return marked[-1].label
+        return (
+            _lead(text, mentions, plain) or _concluded(text, plain) or _only(plain or _truths(text, mentions))
+        )
+
+    def _mentions(self, text: str) -> list[_Mention]:
+        """Find the label words that are meant, with the labels that they then stand for."""
+        found = list(self._word.finditer(text))
+        labels = [self._label_of[word.group()] for word in found]
+        listed = _listed(text, found, labels)
+        mentions = []
+        for i, word in enumerate(found):
+            label: str | None = labels[i]
+            first = max(0, word.start() - _BEFORE)
+            if i in listed or _UNDECIDED.search(text, first, word.start()):
+                continue
+            if _NEGATED.search(text, first, word.start()):
+                label = self._other.get(labels[i])
+            if label is not None:
+                mentions.append(_Mention(word.group(), label, word.start(), word.end()))
+        return mentions
+
+
+def _is_bare(word: str) -> bool:
+    return word in _BARE or len(word) == 1
+
+
+def _without_questions(text: str) -> str:
+    if "?" not in text:
+        return text
+    statements = re.findall(r"[^.!?\n]+[.!?\n]*", text)
+    return "".join(statement for statement in statements if "?" not in statement)
+
+
+def _listed(text: str, found: list[re.Match[str]], labels: list[str]) -> set[int]:
+    """Find label words that only name the choice, such as "polite or impolite"."""
+    listed = set()
+    for i in range(1, len(found)):
+        bare = _is_bare(found[i - 1].group()) or _is_bare(found[i].group())
+        if not bare and labels[i - 1] != labels[i]:
+            between = text[found[i - 1].end() : found[i].start()]
+            if len(between) < 16 and _LISTED.fullmatch(between):
+                listed |= {i - 1, i}
+    return listed
+
+
+def _lead(text: str, mentions: list[_Mention], plain: list[_Mention]) -> str | None:
+    """Label that opens the answer; a plain word in the same statement says more than yes or no."""
+    first = mentions[0]
+    if first.start > _BEFORE or not _LEAD_IN.fullmatch(text, 0, first.start):
+        return None
+    stop = _STOP.search(text, first.end)
+    end = stop.start() if stop else len(text)
+    told = _only([m for m in plain if m.start < end])
+    if first.bare:
+        alone = first.start == 0 and _BARE_LEAD.match(text, first.end)
+        return told or first.label if alone else None
+    return told or (first.label if first.start == 0 else None)
+
+
+def _concluded(text: str, plain: list[_Mention]) -> str | None:
+    concluded = [m for m in plain if _CONCLUDED.search(text, max(0, m.start - _BEFORE), m.start)]
+    return concluded[-1].label if concluded else None
+
+
+def _only(mentions: list[_Mention]) -> str | None:
+    labels = {m.label for m in mentions}
+    return labels.pop() if len(labels) == 1 else None
+
+
+def _truths(text: str, mentions: list[_Mention]) -> list[_Mention]:
+    """Keep true and false where they are said of something, such as "the claim is false"."""
+    return [
+        m
+        for m in mentions
+        if m.word in {"true", "false"} and _SAID_OF.search(text, max(0, m.start - 40), m.start)
+    ]

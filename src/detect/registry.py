@@ -1,0 +1,65 @@
+"""Finds a detector by name: ``conf/detector/<name>.yaml`` and ``src/detect/<name>.py`` make one.
+
+A detector's module has two functions: ``check(detector_cfg)``, quick and without loading anything, and
+``create(detector_cfg) -> Detector``.
+"""
+
+import importlib
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from src.detect.base import Detector
+from src.errors import unknown
+from src.study.paths import CONF
+
+
+def detector_names() -> list[str]:
+    """Names of the detectors, in alphabetical order."""
+    return sorted(path.stem for path in (CONF / "detector").glob("*.yaml"))
+
+
+def check_detector(detector_cfg: Mapping[str, Any]) -> None:
+    """Make sure that a detector's settings can be used, without loading it.
+
+    Parameters
+    ----------
+    detector_cfg : mapping
+        One file of ``conf/detector``.
+
+    Raises
+    ------
+    InputError
+        If the detector or one of its keys is unknown, or a setting has no such value.
+    """
+    _module(detector_cfg).check(detector_cfg)
+
+
+def create_detector(detector_cfg: Mapping[str, Any]) -> Detector:
+    """Make the detector that ``detector.name`` asks for.
+
+    Parameters
+    ----------
+    detector_cfg : mapping
+        One file of ``conf/detector``.
+
+    Returns
+    -------
+    Detector
+        Ready to label.
+
+    Raises
+    ------
+    InputError
+        As `check_detector`.
+    """
+    module = _module(detector_cfg)
+    module.check(detector_cfg)
+    return module.create(detector_cfg)
+
+
+def _module(detector_cfg: Mapping[str, Any]) -> ModuleType:
+    name = detector_cfg.get("name")
+    if name not in detector_names():
+        raise unknown("detector", name, detector_names())
+    return importlib.import_module(f"src.detect.{name}")

@@ -1,0 +1,125 @@
+"""Brings text into the plain form that rules are written for: small letters, straight quotes, no markup."""
+
+import re
+import unicodedata
+
+_CHARACTERS = str.maketrans(
+    {
+        **dict.fromkeys("‘’‚‛′ʼ´＇", "'"),
+        **dict.fromkeys("“”„‟″«»＂", '"'),
+        **dict.fromkeys("‐‑‒", "-"),
+        **dict.fromkeys("–—―", " - "),
+        **dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad"),
+        "…": "...",
+    }
+)
+_MARKUP = {"*": "", "#": "", "~": "", "|": "", "_": " "}
+_INNER_HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
+_LINE_START = re.compile(r"^[>\-+• ]+")
+
+# A single quotation mark opens after a non-word character and closes before one; apostrophes stand in words.
+_SINGLE = r"(?<![\w'])'(?=[^\s'])((?:[^'\n]|(?<=\w)'(?=\w))*)'(?!\w)"
+_QUOTED = re.compile(rf'"([^"\n]*)"|`([^`\n]*)`|{_SINGLE}')
+_PIECE_END = re.compile(r'[.!?;:\n"<>]+')
+_ECHO_WORDS = 4
+
+
+def normalise(text: str) -> str:
+    """Bring text into plain form.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        Small letters, straight quotes, hyphens within words as spaces, no markup, single spaces, and line
+        breaks only between lines that hold something.
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text.translate(_CHARACTERS))
+    text = text.lower()
+    for mark, plain in _MARKUP.items():
+        if mark in text:
+            text = text.replace(mark, plain)
+    if "-" in text:
+        text = _INNER_HYPHEN.sub(" ", text)
+    lines = (_LINE_START.sub("", " ".join(line.split())) for line in text.splitlines())
+    return "\n".join(line for line in lines if line)
+
+
+def without_quotations(text: str, kept: frozenset[str] = frozenset()) -> str:
+    """Take out what is quoted, since it is somebody else's statement.
+
+    Parameters
+    ----------
+    text : str
+        In plain form.
+    kept : frozenset of str
+        Words that stay if they are the whole of a quotation.
+
+    Returns
+    -------
+    str
+        With ``""`` in place of each quotation; a text that is quoted as a whole only loses its marks.
+    """
+    if '"' not in text and "'" not in text and "`" not in text:
+        return text
+    whole = _QUOTED.fullmatch(text.rstrip(" .!"))
+    if whole:
+        return _inside(whole)
+
+    def replacement(quotation: re.Match[str]) -> str:
+        inside = _inside(quotation)
+        return inside if inside.strip(" .,!") in kept else '""'
+
+    return _QUOTED.sub(replacement, text)
+
+
+def pieces(text: str) -> frozenset[str]:
+    """Cut text at every stop and quotation mark, and keep what is long enough to be told from chance.
+
+    Parameters
+    ----------
+    text : str
+        In plain form.
+
+    Returns
+    -------
+    frozenset of str
+        Pieces of at least four words.
+    """
+    long = (piece for piece in _PIECE_END.split(text) if piece.count(" ") >= _ECHO_WORDS - 1)
+    return frozenset(piece.strip(" ,'-()") for piece in long)
+
+
+def without_pieces(text: str, echoed: frozenset[str]) -> str:
+    """Take out pieces that repeat the prompt.
+
+    Parameters
+    ----------
+    text : str
+        In plain form.
+    echoed : frozenset of str
+        Some of its `pieces`.
+
+    Returns
+    -------
+    str
+        The rest of the text with its stops.
+    """
+    kept, end = [], 0
+    for stop in _PIECE_END.finditer(text):
+        kept += [_unless_echoed(text[end : stop.start()], echoed), stop.group()]
+        end = stop.end()
+    return "".join([*kept, _unless_echoed(text[end:], echoed)]).strip()
+
+
+def _unless_echoed(piece: str, echoed: frozenset[str]) -> str:
+    return "" if piece.strip(" ,'-()") in echoed else piece
+
+
+def _inside(quotation: re.Match[str]) -> str:
+    return next(group for group in quotation.groups() if group is not None)

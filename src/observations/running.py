@@ -1,0 +1,263 @@
+"""Runs one model's plan: asks for what is missing, shows progress, and keeps every response that came."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from src.detect.base import Detector, Texts
+from src.detect.registry import create_detector
+from src.engines.base import Engine, GenerationSettings, Response
+from src.engines.registry import create_engine
+from src.errors import InputError
+from src.observations.planning import PlannedJob, plan_jobs
+from src.observations.responses import ResponseStore, ResponseWriter
+from src.provenance import GENERATE, versions
+from src.study.designs import Cells
+from src.study.factors import Factors
+from src.study.paths import StudyPaths
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """When waiting responses are written."""
+
+    rows: int
+    """This many wait."""
+    seconds: float
+    """So long ago something was written."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name in ("rows", "seconds"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+                raise InputError(f"flush.{name} must be a number above zero, received {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What one run of a plan did."""
+
+    asked: int
+    """Responses produced."""
+    found: int
+    """Cells that were there already."""
+    errors: int
+    """Cells that ended without an answer; the next run asks them again."""
+    seconds: float
+    """Wall time of asking, loading included."""
+
+
+def check_model_name(paths: StudyPaths, model_cfg: Mapping[str, Any]) -> None:
+    """Make sure that a level of the factor model never names two models.
+
+    Parameters
+    ----------
+    paths : StudyPaths
+        The study.
+    model_cfg : mapping
+        One file of ``conf/model``.
+
+    Raises
+    ------
+    InputError
+        If the study holds another model's responses under this name.
+    """
+    name, wanted = str(model_cfg["name"]), model_cfg.get("id")
+    parts = ResponseStore(paths.responses).parts_by_model().get(name, [])
+    if not parts or wanted is None:
+        return
+    for rows in ResponseStore(paths.responses).scan(["model_id", "engine"], parts=parts[:1]):
+        for known in set(rows["model_id"].to_pylist()):
+            if rows["engine"][0].as_py() != "simulated" and known != wanted:
+                raise InputError(
+                    f"study {paths.study} holds responses of {known} under the name {name!r}; "
+                    f"give {wanted} another one: model.name=..."
+                )
+
+
+def ask(
+    paths: StudyPaths,
+    cfg: Mapping[str, Any],
+    factors: Factors,
+    cells: Cells,
+    settings: GenerationSettings,
+    flush: Flush,
+) -> Done:
+    """Produce every response of the plan that the store does not hold yet.
+
+    Parameters
+    ----------
+    paths : StudyPaths
+        The study.
+    cfg : mapping
+        Resolved configuration with ``model``, ``engine`` and ``detector``.
+    factors : Factors
+        Levels behind the cells.
+    cells : Cells
+        The plan.
+    settings : GenerationSettings
+        How responses are drawn.
+    flush : Flush
+        When waiting responses are written.
+
+    Returns
+    -------
+    Done
+        What was done.
+
+    Raises
+    ------
+    InputError
+        If another process generates the same model in the same study, or the engine gives up.
+    """
+    from rich.console import Console
+
+    began = time.monotonic()
+    model = str(cfg["model"]["name"])
+    engine = create_engine(cfg["model"], cfg["engine"])
+    detector = create_detector(cfg["detector"])
+    store = ResponseStore(paths.responses)
+    console = Console(highlight=False)
+    asked = errors = found = 0
+    with ResponseWriter(
+        paths.responses, model, engine.identity(), settings, versions(GENERATE),
+        rows=int(flush.rows), seconds=flush.seconds,
+    ) as writer:  # fmt: skip
+        for part in store.set_aside_damaged():
+            console.print(f"damaged, set aside as {part}: its responses are asked for again", markup=False)
+        _write_truth(engine, paths, factors)
+        present = store.keys(model)
+        with _interruptible(console, paths), _Progress(console, len(cells)) as progress:
+            for jobs, skipped in plan_jobs(cells, factors, model, engine, settings, present):
+                found += skipped
+                progress.skip(skipped)
+                planned = {job.job.key: job for job in jobs}
+                for response in engine.generate([job.job for job in jobs], settings):
+                    writer.add(planned[response.key], response)
+                    asked += 1
+                    errors += response.finish_reason == "error"
+                    progress.add(planned[response.key], response, detector)
+    engine.close()
+    return Done(asked, found, errors, time.monotonic() - began)
+
+
+class _Progress:
+    """A bar with rate, time left, and refusals so far as the detector reads them."""
+
+    def __init__(self, console: Any, total: int) -> None:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TaskProgressColumn(show_speed=False),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[refused]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._console = console
+        self._task = self._bar.add_task("asking", total=total, rate="loading", refused="")
+        self._waiting: list[tuple[PlannedJob, Response]] = []
+        self._refused = self._read = 0
+        self._began = self._told = time.monotonic()
+
+    def __enter__(self) -> "_Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def skip(self, cells: int) -> None:
+        """Take cells out that need no response."""
+        task = self._bar.tasks[0]
+        self._bar.update(self._task, total=(task.total or 0) - cells)
+
+    def add(self, planned: PlannedJob, response: Response, detector: Detector) -> None:
+        """Count a response; read those that came since the last time, about twice a second."""
+        if self._read == 0 and not self._waiting:
+            self._began = time.monotonic()
+        self._waiting.append((planned, response))
+        self._bar.advance(self._task)
+        now = time.monotonic()
+        if now - self._told < 0.5:
+            return
+        self._refused += _refusals(self._waiting, detector)
+        self._read += len(self._waiting)
+        self._waiting = []
+        if not self._console.is_terminal and now - self._told < 30:
+            return
+        self._told = now
+        rate = f"{self._read / max(now - self._began, 1e-9):.1f}/s"
+        refused = f"{self._refused:,} refused ({self._refused / self._read:.1%})"
+        self._bar.update(self._task, rate=rate, refused=refused)
+        if not self._console.is_terminal:
+            task = self._bar.tasks[0]
+            self._console.print(f"{task.completed:,.0f} of {task.total:,.0f}, {rate}, {refused}")
+
+
+def _refusals(answers: list[tuple[PlannedJob, Response]], detector: Detector) -> int:
+    import json
+
+    read = detector.label(
+        Texts(
+            [response.text for _, response in answers],
+            [planned.job.rendered.text for planned, _ in answers],
+            [json.loads(planned.task_labels) for planned, _ in answers],
+            [response.finish_reason for _, response in answers],
+        )
+    )
+    return read.outcome.count("refused")
+
+
+@contextmanager
+def _interruptible(console: Any, paths: StudyPaths) -> Iterator[None]:
+    """Treat a request to terminate like Ctrl-C, and say how to go on after either."""
+
+    def stop(signal_number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if in_main_thread else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(
+            f"stopped: every response that came is kept in {paths.responses}/; "
+            "the same command goes on from here"
+        )
+        raise SystemExit(130) from None
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _write_truth(engine: Engine, paths: StudyPaths, factors: Factors) -> None:
+    """Keep the known effects of an engine that has some."""
+    write = getattr(engine, "write_truth", None)
+    if write is not None:
+        write(
+            paths.truth,
+            {
+                "persona": [persona.name for persona in factors.personas],
+                "persona_template": [template.name for template in factors.templates],
+                "task": [task.name for task in factors.tasks],
+                "paraphrase": sorted({wording for task in factors.tasks for wording in task.wordings}),
+                "item": [item.name for task in factors.tasks for item in task.items],
+            },
+        )

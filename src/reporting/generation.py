@@ -1,0 +1,130 @@
+"""What generating shows in the terminal: the plan before anything is loaded, and refusal rates at the end."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from src.study.designs import Cells, combinations
+from src.study.factors import Factors
+from src.study.paths import StudyPaths
+
+if TYPE_CHECKING:
+    from src.observations.running import Done
+    from src.observations.table import Summary
+
+
+def show_plan(
+    paths: StudyPaths, model: str, factors: Factors, design: Mapping[str, Any], cells: Cells
+) -> None:
+    """Show how many responses are planned, of how many possible ones.
+
+    Parameters
+    ----------
+    paths : StudyPaths
+        The study.
+    model : str
+        Name of the model.
+    factors : Factors
+        Its levels.
+    design : mapping
+        The ``design`` node.
+    cells : Cells
+        The plan.
+    """
+    console = Console(highlight=False)
+    tasks = ", ".join(f"{t.name} ({len(t.wordings)} wordings, {len(t.items)} items)" for t in factors.tasks)
+    console.print(
+        f"study {paths.study}, model {escape(model)}: {len(cells):,} responses planned by design "
+        f"{design['name']}, of {combinations(factors):,} combinations",
+        soft_wrap=True,
+    )
+    console.print(
+        f"{len(factors.personas)} personas, {len(factors.templates)} ways to introduce them; {escape(tasks)}",
+        soft_wrap=True,
+    )
+    if cells.dropped_copies:
+        console.print(
+            f"{cells.dropped_copies:,} repeats left out: greedy decoding would only copy the first response",
+            soft_wrap=True,
+        )
+
+
+def show_rates(paths: StudyPaths, model: str, summary: "Summary", done: "Done") -> None:
+    """Show what was done and the refusal rates of one model by persona and task.
+
+    Parameters
+    ----------
+    paths : StudyPaths
+        The study, labelled.
+    model : str
+        Name of the model.
+    summary : Summary
+        Of the table of observations.
+    done : Done
+        What the run did.
+    """
+    import pyarrow.parquet as pq
+
+    console = Console(highlight=False)
+    rate = f", {done.asked / done.seconds:.1f} a second" if done.asked else ""
+    console.print(
+        f"{done.asked:,} responses in {done.seconds:.0f} s{rate}; {done.found:,} were there already"
+        + (f"; {done.errors:,} errors, asked again next time" if done.errors else ""),
+        soft_wrap=True,
+    )
+    rows = pq.read_table(
+        paths.observations, columns=["persona", "task", "refused"], filters=[("model", "=", model)]
+    )
+    if summary.simulated:
+        console.print("[bold red]SIMULATED DATA: no language model was asked[/]")
+    console.print(rate_table(rows.to_pandas(), model))
+    counts = summary.counts.get(model, {})
+    console.print(
+        escape(f"{model}: " + ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())),
+        soft_wrap=True,
+    )
+    console.print(f"next: python -m src.fit study={paths.study}", soft_wrap=True)
+
+
+def rate_table(rows: Any, model: str) -> Table:
+    """Lay out refusal rates, personas down and tasks across.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Columns persona, task, refused.
+    model : str
+        For the title.
+
+    Returns
+    -------
+    rich.table.Table
+        Highest rate first; each cell is a percentage of its responses.
+    """
+    table = Table(title=f"Refusals of {escape(model)}, % of responses", title_justify="left", box=SIMPLE_HEAD)
+    tasks = sorted(rows["task"].unique())
+    table.add_column("persona")
+    for name in [*tasks, "all", "responses"]:
+        table.add_column(escape(name), justify="right")
+    by_persona = rows.groupby("persona", observed=True)["refused"]
+    by_both = rows.groupby(["persona", "task"], observed=True)["refused"].mean()
+    for persona, mean in by_persona.mean().sort_values(ascending=False).items():
+        cells = [_percent(by_both.get((persona, task))) for task in tasks]
+        table.add_row(escape(str(persona)), *cells, _percent(mean), f"{by_persona.size()[persona]:,}")
+    overall = rows.groupby("task", observed=True)["refused"].mean()
+    table.add_section()
+    table.add_row(
+        "all",
+        *(_percent(overall[task]) for task in tasks),
+        _percent(rows["refused"].mean()),
+        f"{len(rows):,}",
+    )
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None or value != value else f"{100 * value:.1f}"
