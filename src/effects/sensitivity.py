@@ -195,7 +195,9 @@ def permuted(
     chance = csr_array((count / size[block], (level, block)), (len(kept), len(size)))
     spread = refused * (size - refused) / (size - 1)
     covariance = np.diag(chance @ spread) - (chance * spread @ chance.T).toarray()
-    drawn = rng.multivariate_normal(kept + chance @ refused, covariance, permutations, method="eigh")
+    drawn = rng.multivariate_normal(
+        kept + chance @ refused, covariance, permutations, method="eigh", check_valid="ignore"
+    )
     return np.clip(drawn, 0, np.bincount(levels, trials))
 
 

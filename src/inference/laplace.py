@@ -174,7 +174,8 @@ class LaplaceModel:
         effects = coordinates @ self._basis.T
         sizes = [int(np.prod(c.shape, dtype=np.int64)) for c in self._structure.components]
         parts = np.split(effects, np.cumsum(sizes)[:-1], axis=1)
-        return [part.reshape(-1, *c.shape) for part, c in zip(parts, self._structure.components, strict=True)]
+        pairs = zip(parts, self._structure.components, strict=True)
+        return [part.reshape(len(part), *c.shape) for part, c in pairs]
 
     def _newton(self, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Climb to the effects' mode, halving steps that overshoot."""

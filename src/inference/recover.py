@@ -59,7 +59,7 @@ def components_of(
     for c, component in enumerate(structure.components):
         free = unconstrained[:, start : start + component.size]
         scaled = free * np.sqrt(variances[:, c, None] / (1.0 + information[c] * variances[:, c, None]))
-        effects.append(_expand_all(scaled.reshape(-1, *component.free_shape), component))
+        effects.append(_expand_all(scaled.reshape(len(free), *component.free_shape), component))
         start += component.size
     return sds, effects
 

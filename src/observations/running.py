@@ -191,7 +191,7 @@ class _Progress:
     def add(self, planned: PlannedJob, response: Response, detector: Detector) -> None:
         """Count a response; read those that came since the last time, about twice a second."""
         if self._read == 0 and not self._waiting:
-            self._began = time.monotonic()
+            self._began = self._told = time.monotonic()
         self._waiting.append((planned, response))
         self._bar.advance(self._task)
         now = time.monotonic()
