@@ -154,7 +154,7 @@ def _unknown_option(error: MissingConfigException) -> InputError:
     group, _, option = (str(error.missing_cfg_file or "")).rpartition("/")
     if not group:
         return InputError(_first_line(error))
-    return unknown(group, option, error.options or [])
+    return unknown(group, option, error.options or [path.stem for path in (CONF / group).glob("*.yaml")])
 
 
 def _unknown_key(error: Exception, config_name: str) -> InputError:
@@ -168,7 +168,10 @@ def _unknown_key(error: Exception, config_name: str) -> InputError:
     if named and (
         isinstance(cause, ConfigKeyError) or "No match" in str(error) or "is not in struct" in str(cause)
     ):
-        return unknown("key", named[1], _keys(hydra.compose(config_name)))
+        keys = list(_keys(hydra.compose(config_name)))
+        if named[1] in keys:
+            return InputError(f"{named[1]} has no such entry; add one with +{named[1]}.NAME=VALUE")
+        return unknown("key", named[1], keys)
     return InputError(f"cannot use this configuration: {_first_line(error)}")
 
 

@@ -55,7 +55,7 @@ def _observations(cfg: DictConfig, paths: Any, folder: "Path") -> "Path":
 
     if cfg.observations is not None:
         return Path(cfg.observations)
-    if cfg.detector is not None:
+    if cfg.get("detector") is not None:
         from src.observations.labelling import label_study
 
         label_study(paths.require(), cfg.detector, output=folder / "observations.parquet")

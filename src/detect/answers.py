@@ -37,8 +37,8 @@ _LEAD_IN = re.compile(
     r"(?:(?:sure|ok|okay|well|certainly|of course|in my opinion|to me|\d{1,2})\W{1,3}|"
     r"(?:i would|i'd|i|say|call|think|believe|that|this|it|it's|that's|the|is|seems|sounds|appears|can be|"
     r"may be|would be|to be|considered|classified|described|as|quite|very|clearly|somewhat|definitely|"
-    r"generally|an?|given|following|above|sentence|statement|text|message|comment|remark|tone|reply|hypothesis|premise|"
-    r"relation|relationship)\b[ :]{0,2}){0,10}"
+    r"generally|an?|given|following|above|sentence|statement|text|message|comment|remark|tone|reply|hypothesis|"
+    r"premise|relation|relationship)\b[ :]{0,2}){0,10}"
 )
 
 

@@ -47,12 +47,12 @@ _DO = (
         participat partak discuss debat comment support endors promot condon encourag facilitat enabl
         generat creat writ produc compos draft perform execut carry_out take_part taking_part take_on take_a
         take_any take_sides assum adopt pretend role_?play play act impersonat portray shar advis suggest
-        translat summari[sz] review process handl address entertain accept agree_to choos pick select speak
-        talk go_into go_there go_along get_into teach instruct show_you guid send meet_your meet_this grant
-        honou?r work_on work_with be_of_help be_of_any_help be_of_assistance be_part_of be_involved serv
-        disclos reveal recit reproduc tell_you(?!_how_(?!to)) do_that do_this do_it do_so do_what
-        do_anything do_your do_the make_an? make_any make_such make_that make_this make_judge?ments
-        making_judge?ments make_assumptions analy[sz] interpret
+        translat summari[sz] review process handl address entertain accept_your accept_this_task agree_to
+        choos pick select speak talk go_into go_there go_along get_into teach instruct show_you guid send
+        meet_your meet_this grant honou?r work_on work_with be_of_help be_of_any_help be_of_assistance
+        be_part_of be_involved serv disclos reveal recit reproduc tell_you(?!_how_(?!to)) do_that do_this
+        do_it do_so do_what do_anything do_your do_the make_an? make_any make_such make_that make_this
+        make_judge?ments making_judge?ments make_assumptions analy[sz] interpret
         """
     )
     + r")(?:e|es|ing)?\b"
@@ -306,7 +306,7 @@ SOFT = Rules(
     },
     others={
         "no judgement": (
-            r"(?:cannot|can't) be (?:\w+ly )?"
+            rf"{_START}(?:cannot|can't|unable to|not able to) {_JUDGE}|(?:cannot|can't) be (?:\w+ly )?"
             + _any("determined judged classified answered assessed evaluated labell?ed")
             + r"\b|(?:impossible|not possible) (?:for \w+ )?to (?:say|tell|determine|judge|answer|know)\b"
         ),

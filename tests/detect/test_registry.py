@@ -1,0 +1,34 @@
+"""Every file of conf/detector makes a detector."""
+
+import pytest
+from omegaconf import OmegaConf
+
+from src.detect.base import Texts
+from src.detect.registry import check_detector, create_detector, detector_names
+from src.errors import InputError
+from src.study.paths import CONF
+
+
+def test_rules_are_there() -> None:
+    assert "rules" in detector_names()
+
+
+@pytest.mark.parametrize("name", detector_names())
+def test_shipped_settings_are_usable(name: str) -> None:
+    cfg = OmegaConf.load(CONF / "detector" / f"{name}.yaml")
+    check_detector(cfg)
+    assert cfg.name == name
+
+
+def test_rules_as_shipped_label() -> None:
+    detector = create_detector(OmegaConf.load(CONF / "detector" / "rules.yaml"))
+    labels = detector.label(Texts.of(["I can't help with that.", "Paris."]))
+    assert labels.outcome == ["refused", "answered"]
+    assert (detector.name, len(detector.version)) == ("rules", 16)
+    assert detector.label(Texts.of([])).outcome == []
+
+
+@pytest.mark.parametrize("name", ["ruels", None, "../rules"])
+def test_unknown_detector(name: str | None) -> None:
+    with pytest.raises(InputError, match="unknown detector"):
+        check_detector({"name": name})
