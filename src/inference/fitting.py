@@ -96,21 +96,27 @@ def _fit_nuts(cells: Cells, structure: Structure, prior: PriorArrays, settings: 
     """Sample the zero-sum components, started and scaled by the nested Laplace approximation."""
     import time
 
+    from threadpoolctl import threadpool_limits
+
     from src.inference.density import build_problem
     from src.inference.laplace import LaplaceModel
     from src.inference.sampling import sample_nuts
     from src.inference.scales import standard_deviations
 
     began = time.perf_counter()
-    mode = LaplaceModel(cells, structure, prior).mode()
-    cuts = np.cumsum([c.size for c in structure.components])[:-1]
-    variances = component_variances(standard_deviations(mode.coordinates)[None], structure, prior)[0]
-    information = np.array(
-        [part.mean() if part.size else 0.0 for part in np.split(np.diag(mode.conditional.information), cuts)]
+    model = LaplaceModel(cells, structure, prior)
+    # Threads of small matrix products wait for each other where a machine has other work.
+    with threadpool_limits(1):
+        coordinates = model.mode()
+        at = model.marginal(coordinates, gradient=False)[2]
+    variances = component_variances(standard_deviations(coordinates)[None], structure, prior)[0]
+    # A component's share of the counts' whole information, by the number of its effects.
+    information = at.weights.sum() / np.array(
+        [np.prod(c.shape, dtype=np.float64) for c in structure.components]
     )
     scales = np.sqrt(variances / (1.0 + information * variances))
-    parts = np.split(mode.conditional.mode, cuts)
-    start = np.concatenate([mode.coordinates, *(part / s for part, s in zip(parts, scales, strict=True))])
+    parts = zip(model.components(at.mode), scales, strict=True)
+    start = np.concatenate([coordinates, *(part / scale for part, scale in parts)])
     problem = build_problem(cells, structure, prior, information)
     set_up = time.perf_counter() - began
     drawn = sample_nuts(
@@ -135,14 +141,16 @@ def _fit_fast(cells: Cells, structure: Structure, prior: PriorArrays, settings: 
     """Approximate: nested Laplace with importance-weighted standard deviations."""
     import time
 
+    from threadpoolctl import threadpool_limits
+
     from src.inference.laplace import LaplaceModel, draw_nested
 
     began = time.perf_counter()
     model = LaplaceModel(cells, structure, prior)
     set_up = time.perf_counter()
     rng = np.random.default_rng([settings.seed, 2])
-    sds, components, pareto_k = draw_nested(model, structure, settings.draws * settings.chains, rng)
-    plain = recover_effects(sds, components, structure, prior, rng)
+    with threadpool_limits(1):
+        plain, pareto_k = draw_nested(model, prior, settings.draws * settings.chains, rng)
     notes = ["approximate posterior (nested Laplace, fit.method=fast): a first look, not a result"]
     if pareto_k > 0.7:
         notes.append(

@@ -1,30 +1,33 @@
 """Nested Laplace approximation: effects integrated out at given standard deviations, and the mode of those.
 
-At fixed standard deviations theta = log sigma the effects' posterior is nearly normal, with mode e and
-precision H = T'X'WXT + 1/v (X: which effects a cell adds up, T: zero-sum basis, W = n p (1 - p), v: component
-variances), so that
+At fixed standard deviations the posterior of the intercept and of all plain effects u is nearly normal, with
+mode u and precision H = X'WX + D (X: which effects a cell adds up; W = n p (1 - p); D: prior precisions), so
 
-    log p(y, theta) = log p(y | e) - sum over components of (|e|^2 / v + d log v) / 2 - log det(H) / 2
-                      + log p(theta) + const
+    log p(y, sigma) = log p(y | u) + log p(u | sigma) - log det(H) / 2 + log p(sigma) + const
 
-(Tierney & Kadane 1986; Rue, Martino & Chopin 2009, section 3). Its gradient by theta is exact.
+(Tierney & Kadane 1986; Rue, Martino & Chopin 2009, section 3). Its gradient is exact: it includes how the
+mode, and through it W, moves with the standard deviations.
 """
 
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 from scipy import linalg, optimize, sparse
 
 from src.inference.cells import Cells
-from src.inference.density import effect_positions
 from src.inference.priors import PriorArrays, log_prior_of_sds
-from src.inference.recover import component_variances
+from src.inference.recover import PlainDraws
 from src.inference.scales import coordinate, standard_deviations
 from src.inference.terms import Structure
-from src.inference.zero_sum import expand
+from src.inference.zero_sum import project
 
-_NEWTON_STEPS = 50
-_TOLERANCE = 1e-8
+NEWTON_STEPS = 50
+TOLERANCE = 1e-10
+PROPOSALS = 200
+"""Points at which the standard deviations' marginal density is evaluated for draws."""
+DEGREES = 7
+"""Of the multivariate t that proposes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,25 +35,13 @@ class Conditional:
     """The normal approximation of the effects at one value of the standard deviations."""
 
     mode: np.ndarray
-    """Free coordinates of all components, shape (coordinates,), log-odds."""
-    information: np.ndarray
-    """Observed information of the counts at the mode, T'X'WXT, shape (coordinates, coordinates)."""
+    """Intercept, then the effects of each term, log-odds, shape (effects,)."""
     factor: np.ndarray
-    """Lower Cholesky factor of the posterior precision, shape (coordinates, coordinates)."""
-    log_marginal: float
-    """log p(y, theta) up to a constant."""
-    gradient: np.ndarray
-    """Its gradient by log standard deviations, shape (terms,)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """Where the standard deviations' approximate marginal posterior is highest."""
-
-    coordinates: np.ndarray
-    """Coordinates of the standard deviations (`src.inference.scales`), shape (terms,)."""
-    conditional: Conditional
-    """The effects there."""
+    """Lower Cholesky factor of the posterior precision, shape (effects, effects)."""
+    weights: np.ndarray
+    """n p (1 - p) of each cell at the mode, shape (cells,)."""
+    eta: np.ndarray
+    """Log-odds of each cell at the mode, shape (cells,)."""
 
 
 class LaplaceModel:
@@ -61,7 +52,7 @@ class LaplaceModel:
     cells : Cells
         The counts.
     structure : Structure
-        Terms and components.
+        Terms.
     prior : PriorArrays
         The prior.
     """
@@ -69,175 +60,161 @@ class LaplaceModel:
     def __init__(self, cells: Cells, structure: Structure, prior: PriorArrays) -> None:
         self._structure, self._prior = structure, prior
         self._refusals, self._trials = cells.refusals, cells.trials
-        positions, offsets = effect_positions(structure, cells.codes)
-        rows = np.repeat(np.arange(len(positions)), positions.shape[1])
-        shape = (len(positions), int(offsets[-1]))
-        self._positions = positions
-        self._design = sparse.csr_array((np.ones(positions.size), (rows, positions.ravel())), shape=shape)
-        self._basis = sparse.block_diag(
-            [_basis(c.free_shape, c.zero_sum) for c in structure.components], "csr"
+        axis = structure.axis_codes(cells.codes)
+        self.shapes = [tuple(structure.sizes[f] for f in term) for term in structure.terms]
+        self._lengths = np.array([int(np.prod(shape, dtype=np.int64)) for shape in self.shapes])
+        starts = 1 + np.concatenate([[0], np.cumsum(self._lengths)])
+        columns = [np.zeros(len(cells.codes), dtype=np.int64)]
+        for term, shape, start in zip(structure.terms, self.shapes, starts, strict=False):
+            columns.append(start + np.ravel_multi_index([axis[f] for f in term], shape))
+        self._columns = np.stack(columns, axis=1)
+        rows = np.arange(0, self._columns.size + 1, self._columns.shape[1])
+        shape = (len(rows) - 1, int(starts[-1]))
+        self._design = sparse.csr_array(
+            (np.ones(self._columns.size), self._columns.ravel(), rows), shape=shape
         )
-        self._sizes = np.array([c.size for c in structure.components])
-        self._starts = np.concatenate([[0], np.cumsum(self._sizes)])
-        self._warm = np.zeros(self._starts[-1])
+        self._transposed = self._design.T.tocsr()
+        self._warm = np.zeros(shape[1])
 
-    def conditional(self, log_sds: np.ndarray) -> Conditional:
-        """Approximate the effects' posterior at given standard deviations.
-
-        Parameters
-        ----------
-        log_sds : ndarray
-            Shape (terms,).
-
-        Returns
-        -------
-        Conditional
-            Mode, precision and approximate marginal density.
-        """
-        v = component_variances(np.exp(log_sds)[None], self._structure, self._prior)[0]
-        precision = np.repeat(1.0 / v, self._sizes)
-        mode, eta = self._newton(precision)
-        p = 1.0 / (1.0 + np.exp(-eta))
-        information = self._information(self._trials * p * (1 - p))
-        factor = linalg.cholesky(information + np.diag(precision), lower=True)
-        squares = np.array([np.sum(part**2) for part in self._split(mode)])
-        prior_gradient = np.zeros(len(log_sds))
-        log_prior = log_prior_of_sds(log_sds, self._prior.kind, self._prior.parameters, prior_gradient)
-        log_marginal = (
-            self._log_likelihood(eta)
-            - 0.5 * np.sum(squares / v + self._sizes * np.log(v))
-            - np.log(np.diag(factor)).sum()
-            + log_prior
-        )
-        inverse = linalg.cho_solve((factor, True), np.eye(len(mode)))
-        traces = np.array([block.sum() for block in self._split(np.diag(inverse))])
-        # How the mode's own movement changes log det(H): through W at every cell.
-        spread = self._basis @ inverse @ self._basis.T
-        leverage = spread[self._positions[:, :, None], self._positions[:, None, :]].sum(axis=(1, 2))
-        slope = -0.5 * leverage * self._trials * p * (1 - p) * (1 - 2 * p)
-        shift = inverse @ (self._basis.T @ (self._design.T @ slope))
-        moved = np.array([s @ e for s, e in zip(self._split(shift), self._split(mode), strict=True)])
-        by_variance = 0.5 * ((squares + traces) / v**2 - self._sizes / v) + moved / v**2
-        gradient = by_variance @ self._structure.mixing * 2.0 * np.exp(2.0 * log_sds) + prior_gradient
-        return Conditional(mode, information, factor, float(log_marginal), gradient)
-
-    def marginal(self, y: np.ndarray) -> tuple[float, np.ndarray, Conditional]:
+    def marginal(self, y: np.ndarray, gradient: bool = True) -> tuple[float, np.ndarray, Conditional]:
         """Approximate the marginal density of the standard deviations' coordinates.
 
         Parameters
         ----------
         y : ndarray
             Coordinates of `src.inference.scales`, shape (terms,).
+        gradient : bool
+            Whether the gradient is wanted; it is the dearer half.
 
         Returns
         -------
         log_density : float
             log p(y, counts) up to a constant.
         gradient : ndarray
-            By y, shape (terms,).
+            By y, shape (terms,); empty if not wanted.
         conditional : Conditional
             The effects there.
         """
         sds = standard_deviations(y)
+        precision = np.concatenate([[self._prior.intercept_sd**-2], np.repeat(sds**-2.0, self._lengths)])
+        at = self._conditional(precision)
+        prior_gradient = np.zeros(len(y))
+        log_prior = log_prior_of_sds(np.log(sds), self._prior.kind, self._prior.parameters, prior_gradient)
         log_change = sds - 0.5 * y**2
+        value = (
+            self._log_likelihood(at.eta)
+            - 0.5 * precision @ at.mode**2
+            - self._lengths @ np.log(sds)
+            - np.log(np.diag(at.factor)).sum()
+            + log_prior
+            + np.sum(log_change - np.log(sds))
+        )
+        if not gradient:
+            return float(value), np.empty(0), at
+        inverse = linalg.cho_solve((at.factor, True), np.eye(len(at.mode)))
+        # How the mode's own movement changes log det(H), through W at every cell.
+        leverage = inverse[self._columns[:, :, None], self._columns[:, None, :]].sum(axis=(1, 2))
+        slope = -0.5 * leverage * at.weights * -np.tanh(0.5 * at.eta)
+        shift = inverse @ (self._transposed @ slope)
+        pieces = at.mode**2 + np.diag(inverse) + 2.0 * shift * at.mode
+        by_log_sd = np.array([part.sum() for part in self.split(pieces)]) / sds**2 - self._lengths
         change = np.exp(log_change - 0.5 * np.log(2 * np.pi))
-        at = self.conditional(np.log(sds))
-        value = at.log_marginal + float(np.sum(log_change - np.log(sds)))
-        return value, (at.gradient - 1.0) * change / sds + change - y, at
+        return float(value), (by_log_sd + prior_gradient - 1.0) * change / sds + change - y, at
 
-    def mode(self) -> Mode:
-        """Find the mode of the standard deviations' coordinates.
-
-        Returns
-        -------
-        Mode
-            The highest point of `marginal`.
-        """
+    def mode(self) -> np.ndarray:
+        """Find the coordinates of the standard deviations at which `marginal` is highest, shape (terms,)."""
 
         def objective(y: np.ndarray) -> tuple[float, np.ndarray]:
             value, gradient, _ = self.marginal(y)
             return -value, -gradient
 
-        start = coordinate(np.full(len(self._structure.terms), 0.5))
+        start = coordinate(np.full(len(self._lengths), 0.5))
+        bounds = [(-4.0, 4.0)] * len(start)
         found = optimize.minimize(
             objective,
             start,
             jac=True,
             method="L-BFGS-B",
-            bounds=[(-5.0, 5.0)] * len(start),
-            options={"ftol": 1e-7},
+            bounds=bounds,
+            options={"ftol": 1e-7, "maxiter": 30},
         )
-        return Mode(found.x, self.conditional(np.log(standard_deviations(found.x))))
+        return found.x
 
-    def expand(self, coordinates: np.ndarray) -> list[np.ndarray]:
-        """Turn free coordinates, shape (draws, coordinates), into effects of each component."""
-        effects = coordinates @ self._basis.T
-        sizes = [int(np.prod(c.shape, dtype=np.int64)) for c in self._structure.components]
-        parts = np.split(effects, np.cumsum(sizes)[:-1], axis=1)
-        pairs = zip(parts, self._structure.components, strict=True)
-        return [part.reshape(len(part), *c.shape) for part, c in pairs]
+    def split(self, values: np.ndarray) -> list[np.ndarray]:
+        """Cut what stands along the last axis into terms, the intercept left out."""
+        return np.split(values[..., 1:], np.cumsum(self._lengths)[:-1], axis=-1)
 
-    def _newton(self, precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Climb to the effects' mode, halving steps that overshoot."""
+    def components(self, mode: np.ndarray) -> list[np.ndarray]:
+        """Gather plain effects into free coordinates of the zero-sum components.
+
+        Parameters
+        ----------
+        mode : ndarray
+            Intercept and effects, shape (effects,).
+
+        Returns
+        -------
+        list of ndarray
+            Of each component of the structure, flat.
+        """
+        effects = [part.reshape(shape) for part, shape in zip(self.split(mode), self.shapes, strict=True)]
+        gathered = []
+        for component in self._structure.components:
+            total = np.zeros(component.shape)
+            for term, effect in zip(self._structure.terms, effects, strict=True):
+                if not set(component.factors) <= set(term):
+                    continue
+                over = tuple(i for i, f in enumerate(term) if f not in component.factors)
+                kept = [f for f in term if f in component.factors]
+                mean = effect.mean(axis=over) if over else effect
+                total = total + mean.transpose([kept.index(f) for f in component.factors])
+            for place, constrained in enumerate(component.zero_sum):
+                if constrained:
+                    total = project(total, place)
+            gathered.append(total.ravel())
+        gathered[0] = gathered[0] + mode[0]
+        return gathered
+
+    def _conditional(self, precision: np.ndarray) -> Conditional:
+        """Climb to the effects' mode by Newton's steps, halved where they overshoot."""
         mode = self._warm
         eta = self._eta(mode)
         value = self._log_likelihood(eta) - 0.5 * precision @ mode**2
-        for _ in range(_NEWTON_STEPS):
+        for _ in range(NEWTON_STEPS):
             p = 1.0 / (1.0 + np.exp(-eta))
-            gradient = (
-                self._basis.T @ (self._design.T @ (self._refusals - self._trials * p)) - precision * mode
-            )
-            hessian = self._information(self._trials * p * (1 - p))
-            hessian[np.diag_indices_from(hessian)] += precision
-            step = linalg.cho_solve(linalg.cho_factor(hessian, lower=True), gradient)
+            weights = self._trials * p * (1 - p)
+            factor = linalg.cholesky(self._hessian(weights, precision), lower=True, overwrite_a=True)
+            gradient = self._transposed @ (self._refusals - self._trials * p) - precision * mode
+            step = linalg.cho_solve((factor, True), gradient)
+            if gradient @ step < TOLERANCE * (1.0 + abs(value)):
+                break
             length = 1.0
             while length > 1e-6:
                 trial = mode + length * step
                 trial_eta = self._eta(trial)
                 trial_value = self._log_likelihood(trial_eta) - 0.5 * precision @ trial**2
-                if trial_value >= value - 1e-12 * abs(value):
+                if trial_value >= value:
                     break
                 length /= 2
-            gain, mode, eta, value = trial_value - value, trial, trial_eta, trial_value
-            if gain < _TOLERANCE * (1 + abs(value)) and gradient @ step < 1e-6:
-                break
+            mode, eta, value = trial, trial_eta, trial_value
         self._warm = mode
-        return mode, eta
+        return Conditional(mode, factor, weights, eta)
+
+    def _hessian(self, weights: np.ndarray, precision: np.ndarray) -> np.ndarray:
+        hessian = np.diag(precision)
+        _add_information(self._columns, weights, hessian)
+        return hessian
 
     def _eta(self, mode: np.ndarray) -> np.ndarray:
-        return self._prior.intercept_mean + self._design @ (self._basis @ mode)
+        return self._prior.intercept_mean + self._design @ mode
 
     def _log_likelihood(self, eta: np.ndarray) -> float:
         return float(self._refusals @ eta - self._trials @ np.logaddexp(0.0, eta))
 
-    def _information(self, weights: np.ndarray) -> np.ndarray:
-        weighted = sparse.csr_array(
-            (np.repeat(weights, self._positions.shape[1]), self._design.indices, self._design.indptr),
-            shape=self._design.shape,
-        )
-        full = (self._design.T @ weighted).toarray()
-        return np.asarray(self._basis.T @ (self._basis.T @ full).T)
-
-    def _split(self, coordinates: np.ndarray) -> list[np.ndarray]:
-        return np.split(coordinates, self._starts[1:-1])
-
-
-def _basis(free_shape: tuple[int, ...], zero_sum: tuple[bool, ...]) -> sparse.sparray:
-    """Write a component's expansion as a matrix, shape (effects, coordinates)."""
-    basis = sparse.csr_array(np.ones((1, 1)))
-    for size, constrained in zip(free_shape, zero_sum, strict=True):
-        axis = expand(np.eye(size), 1).T if constrained else np.eye(size)
-        basis = sparse.kron(basis, sparse.csr_array(axis.reshape(size + constrained, size)), format="csr")
-    return sparse.csr_array(basis)
-
-
-_PROPOSALS = 200
-_DEGREES = 7
-
 
 def draw_nested(
-    model: LaplaceModel, structure: Structure, draws: int, rng: np.random.Generator
-) -> tuple[np.ndarray, list[np.ndarray], float]:
+    model: LaplaceModel, prior: PriorArrays, draws: int, rng: np.random.Generator
+) -> tuple[PlainDraws, float]:
     """Draw from the nested approximation.
 
     Standard deviations are proposed from a multivariate t at their mode, weighted by their approximate
@@ -247,8 +224,8 @@ def draw_nested(
     ----------
     model : LaplaceModel
         The approximation.
-    structure : Structure
-        Its terms and components.
+    prior : PriorArrays
+        Holds the intercept's prior mean.
     draws : int
         How many.
     rng : numpy.random.Generator
@@ -256,41 +233,49 @@ def draw_nested(
 
     Returns
     -------
-    sds : ndarray
-        Shape (draws, terms).
-    components : list of ndarray
-        Zero-sum effects of each component, shape (draws, *component shape).
+    plain : PlainDraws
+        Intercept, standard deviations and effects.
     pareto_k : float
         Reliability of the weights; above 0.7 they are not.
     """
     from arviz_stats.base import array_stats
 
-    y = model.mode().coordinates
+    y = model.mode()
     terms = len(y)
     scale = linalg.cholesky(linalg.inv(_curvature(model, y)), lower=True)
-    normal = rng.normal(size=(_PROPOSALS, terms))
-    wide = np.sqrt(_DEGREES / rng.chisquare(_DEGREES, size=_PROPOSALS))[:, None]
+    normal = rng.normal(size=(PROPOSALS, terms))
+    wide = np.sqrt(DEGREES / rng.chisquare(DEGREES, size=PROPOSALS))[:, None]
     proposals = y + (normal * wide) @ scale.T
-    log_proposal = -0.5 * (_DEGREES + terms) * np.log1p(((normal * wide) ** 2).sum(axis=1) / _DEGREES)
-    found = [model.marginal(point) for point in proposals]
-    log_weights, pareto_k = array_stats.psislw(log_proposal - np.array([value for value, _, _ in found]))
-    picks = np.sort(rng.choice(_PROPOSALS, size=draws, p=np.exp(log_weights)))
-    coordinates = np.empty((draws, len(found[0][2].mode)))
+    log_proposal = -0.5 * (DEGREES + terms) * np.log1p(((normal * wide) ** 2).sum(axis=1) / DEGREES)
+    values = np.array([model.marginal(point, gradient=False)[0] for point in proposals])
+    log_weights, pareto_k = array_stats.psislw(log_proposal - values)
+    picks = rng.choice(PROPOSALS, size=draws, p=np.exp(log_weights))
+    effects = np.empty((draws, 1 + sum(int(np.prod(shape)) for shape in model.shapes)))
     for which in np.unique(picks):
         rows = np.flatnonzero(picks == which)
-        at = found[which][2]
+        at = model.marginal(proposals[which], gradient=False)[2]
         noise = rng.normal(size=(len(at.mode), len(rows)))
-        coordinates[rows] = (at.mode[:, None] + linalg.solve_triangular(at.factor.T, noise)).T
-    order = rng.permutation(draws)
-    components = model.expand(coordinates[order])
-    return standard_deviations(proposals[picks][order]), components, float(pareto_k)
+        effects[rows] = (at.mode[:, None] + linalg.solve_triangular(at.factor.T, noise)).T
+    parts = [
+        part.reshape(draws, *shape) for part, shape in zip(model.split(effects), model.shapes, strict=True)
+    ]
+    sds = standard_deviations(proposals[picks])
+    return PlainDraws(prior.intercept_mean + effects[:, 0], sds, parts), float(pareto_k)
+
+
+@nb.njit(cache=True, error_model="numpy")
+def _add_information(columns, weights, hessian):
+    """Add X'WX to the lower triangle: every cell adds its weight where two of its effects meet."""
+    for cell in range(len(columns)):
+        for a in range(columns.shape[1]):
+            for b in range(a + 1):
+                hessian[columns[cell, a], columns[cell, b]] += weights[cell]
 
 
 def _curvature(model: LaplaceModel, y: np.ndarray, step: float = 0.05) -> np.ndarray:
     """Measure minus the second derivatives of the log marginal by differences of its exact gradient."""
     offsets = np.eye(len(y)) * step
     rows = np.array([model.marginal(y - o)[1] - model.marginal(y + o)[1] for o in offsets]) / (2 * step)
-    curvature = (rows + rows.T) / 2
-    values, vectors = linalg.eigh(curvature)
-    # At a box's edge the surface may be flat; the coordinate's own prior scale is one.
+    values, vectors = linalg.eigh((rows + rows.T) / 2)
+    # Where the surface is flat, at the edge of what is searched, the coordinate's own scale of one stands in.
     return (vectors * np.maximum(values, 0.5)) @ vectors.T

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import optimize, stats
+from scipy import stats
 
 from src.inference.fitting import FitSettings, fit_cells
 from src.inference.laplace import LaplaceModel
@@ -17,8 +17,9 @@ def test_gradient_of_the_marginal_is_exact(family):
     structure = build_structure(cells, INTERACTIONS, NESTED)
     model = LaplaceModel(cells, structure, read_prior({"family": family}, structure.names))
     y = np.random.default_rng(1).normal(-0.5, 0.5, len(structure.terms))
-    numeric = optimize.approx_fprime(y, lambda point: model.marginal(point)[0], 1e-5)
-    np.testing.assert_allclose(model.marginal(y)[1], numeric, rtol=1e-3, atol=1e-3)
+    steps = 1e-3 * np.eye(len(y))
+    numeric = [(model.marginal(y + step)[0] - model.marginal(y - step)[0]) / 2e-3 for step in steps]
+    np.testing.assert_allclose(model.marginal(y)[1], numeric, rtol=1e-4, atol=1e-3)
 
 
 def brute_force(
