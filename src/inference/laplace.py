@@ -23,7 +23,7 @@ from src.inference.terms import Structure
 from src.inference.zero_sum import project
 
 NEWTON_STEPS = 50
-TOLERANCE = 1e-10
+TOLERANCE = 1e-13
 PROPOSALS = 200
 """Points at which the standard deviations' marginal density is evaluated for draws."""
 DEGREES = 7
@@ -193,7 +193,7 @@ class LaplaceModel:
                 trial = mode + length * step
                 trial_eta = self._eta(trial)
                 trial_value = self._log_likelihood(trial_eta) - 0.5 * precision @ trial**2
-                if trial_value >= value:
+                if trial_value >= value - 1e-12 * (1.0 + abs(value)):
                     break
                 length /= 2
             mode, eta, value = trial, trial_eta, trial_value
