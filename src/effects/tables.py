@@ -10,10 +10,11 @@ import xarray as xr
 
 from src.effects.contrasts import contrasts, multiplicity
 from src.effects.grid import Effects
+from src.effects.power_scaling import power_scaling_table
 from src.effects.reading import read_effects
 from src.effects.sensitivity import sensitivity
 from src.effects.summaries import convergence, summarise
-from src.effects.variance import variance_shares
+from src.effects.variance import Shares, variance_shares
 
 VARIANCE_COLUMNS = ["term", "scale", "mean", "sd", "ci_lower", "ci_upper", "ci_prob", "ci_kind"]
 """Columns of ``variance.csv``."""
@@ -40,7 +41,7 @@ class Tables:
     """The tables of the contract, by the name of their file without ending."""
 
     frames: dict[str, pd.DataFrame]
-    """``variance``, ``variance_prior``, ``effects``, ``contrasts``, ``sensitivity``."""
+    """``variance``, ``variance_prior``, ``power_scaling``, ``effects``, ``contrasts``, ``sensitivity``."""
     notes: list[str]
     """What a reader must know about them."""
 
@@ -66,10 +67,11 @@ def tables_from_posterior(tree: xr.DataTree, settings: TableSettings) -> Tables:
         If a baseline is no level, or an interval cannot be had.
     """
     posterior = read_effects(tree)
-    shares, notes = variance_table(posterior, settings)
+    shares = variance_shares(posterior)
     frames = {
-        "variance": shares,
-        "variance_prior": variance_table(read_effects(tree, "prior"), settings)[0],
+        "variance": variance_table(shares, settings),
+        "variance_prior": variance_table(variance_shares(read_effects(tree, "prior")), settings),
+        "power_scaling": power_scaling_table(tree, shares.draws),
         "effects": effects_table(tree["posterior"].to_dataset(), settings),
         "contrasts": contrast_table(posterior, settings),
     }
@@ -86,12 +88,11 @@ def tables_from_posterior(tree: xr.DataTree, settings: TableSettings) -> Tables:
         nested=posterior.nested,
     )
     frames["sensitivity"] = given_data.table
-    return Tables(frames, [*notes, *given_data.notes, *_multiplicity_note(frames["contrasts"])])
+    return Tables(frames, [*shares.notes, *given_data.notes, *_multiplicity_note(frames["contrasts"])])
 
 
-def variance_table(effects: Effects, settings: TableSettings) -> tuple[pd.DataFrame, list[str]]:
-    """Summarise the shares of variance on every scale, shape (scales * terms, 8), with notes."""
-    shares = variance_shares(effects)
+def variance_table(shares: Shares, settings: TableSettings) -> pd.DataFrame:
+    """Summarise the shares of variance on every scale: columns `VARIANCE_COLUMNS`, one row a share."""
     rows = [
         {"term": term, "scale": scale, **summarise(draws, settings.ci_prob, settings.ci_kind)}
         for scale, by_term in shares.draws.items()
@@ -99,7 +100,7 @@ def variance_table(effects: Effects, settings: TableSettings) -> tuple[pd.DataFr
     ]
     table = pd.DataFrame(rows).assign(ci_prob=settings.ci_prob, ci_kind=settings.ci_kind)
     numbers = ["mean", "sd", "ci_lower", "ci_upper"]
-    return table.astype(dict.fromkeys(numbers, float))[VARIANCE_COLUMNS], shares.notes
+    return table.astype(dict.fromkeys(numbers, float))[VARIANCE_COLUMNS]
 
 
 def effects_table(posterior: xr.Dataset, settings: TableSettings) -> pd.DataFrame:
