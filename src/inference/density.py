@@ -8,6 +8,9 @@ of them by I. So they are centred where the counts speak (I v large) and non-cen
 
     log p(x | v) = -|x|^2 / (2 (1 + I v)) - (d / 2) log(1 + I v) + const.
 
+A term whose standard deviation follows a covariate z, sd exp(b z), is a component of its own with
+v exp(2 b z) for v; its slope b stands between standard deviations and components.
+
 The likelihood visits each cell once. Cells that differ only in one factor form a group, so that the effects
 of all other components are added once per group.
 """
@@ -31,7 +34,7 @@ class Problem:
     """Arrays that the compiled density reads; all contiguous."""
 
     sizes: np.ndarray
-    """int64: terms, components, effects, groups, outer and inner components, kind of prior."""
+    """int64: terms, components, effects, groups, outer and inner components, kind of prior, slopes."""
     mixing: np.ndarray
     """float64 (components, terms)."""
     constants: np.ndarray
@@ -52,6 +55,8 @@ class Problem:
     """float64 (cells,)."""
     prior: np.ndarray
     """float64 (parameters of the prior,)."""
+    covariate: np.ndarray
+    """float64 (effects of the last component,): z of each, or empty if no term follows a covariate."""
     order: np.ndarray
     """int64 (cells,): the table's cell behind each row here."""
 
@@ -60,7 +65,7 @@ class Problem:
         """Length of the unconstrained vector."""
         free = self.dims[:, 2 : 2 + MAX_AXES] - self.dims[:, 2 + MAX_AXES :]
         used = np.arange(MAX_AXES) < self.dims[:, :1]
-        return int(self.sizes[0] + np.where(used, free, 1).prod(axis=1).sum())
+        return int(self.sizes[0] + self.sizes[7] + np.where(used, free, 1).prod(axis=1).sum())
 
 
 MAX_AXES = 6
@@ -109,6 +114,7 @@ def build_problem(cells: Cells, structure: Structure, prior: PriorArrays, inform
                 len(outer_columns),
                 len(inner_columns),
                 prior.kind,
+                structure.slope is not None,
             ],
             dtype=np.int64,
         ),
@@ -122,6 +128,7 @@ def build_problem(cells: Cells, structure: Structure, prior: PriorArrays, inform
         refusals=np.ascontiguousarray(cells.refusals[order]),
         trials=np.ascontiguousarray(cells.trials[order]),
         prior=np.ascontiguousarray(prior.parameters, dtype=np.float64),
+        covariate=np.zeros(0) if structure.slope is None else structure.slope.by_effect(structure),
         order=order,
     )
 
@@ -275,7 +282,20 @@ def _likelihood(effects, outer, starts, inner, refusals, trials, gradient):
 
 @nb.njit(cache=True, error_model="numpy")
 def log_density(
-    x, gradient, sizes, mixing, constants, information, dims, outer, starts, inner, refusals, trials, prior
+    x,
+    gradient,
+    sizes,
+    mixing,
+    constants,
+    information,
+    dims,
+    outer,
+    starts,
+    inner,
+    refusals,
+    trials,
+    prior,
+    covariate,
 ):
     """Return the log density at `x` and write its gradient; arguments as in `Problem`."""
     terms, components = sizes[0], sizes[1]
@@ -288,8 +308,9 @@ def log_density(
     at_effects = np.zeros(sizes[2])
     component_variance = np.empty(components)
     scaled = x.copy()
-    start = terms
-    for c in range(components):
+    slopes = sizes[7]
+    start = terms + slopes
+    for c in range(components - slopes):
         v = constants[1] if c == 0 else 0.0
         for t in range(terms):
             v += mixing[c, t] * variances[t]
@@ -302,10 +323,14 @@ def log_density(
             scaled[i] = scale * x[i]
         _expand(scaled[start : start + size], dims[c], effects[dims[c, 1] :])
         start += size
+    if slopes:
+        component_variance[components - 1] = variances @ mixing[components - 1]
+        target = effects[dims[components - 1, 1] :]
+        _scale_by_covariate(x, terms, start, component_variance[-1], information[-1], covariate, target)
     effects[0] += constants[0]
     value += _likelihood(effects, outer, starts, inner, refusals, trials, at_effects)
-    start = terms
-    for c in range(components):
+    start = terms + slopes
+    for c in range(components - slopes):
         v = component_variance[c]
         widening = 1.0 + information[c] * v
         size = 1
@@ -326,6 +351,13 @@ def log_density(
         for t in range(terms):
             gradient[t] += by_variance * mixing[c, t] * 2.0 * variances[t]
         start += size
+    if slopes:
+        at = at_effects[dims[components - 1, 1] :]
+        v = component_variance[components - 1]
+        added, by_log_sd = _covariate_density(x, gradient, terms, start, v, information[-1], covariate, at)
+        value += added
+        for t in range(terms):
+            gradient[t] += by_log_sd * mixing[components - 1, t]
     for t in range(terms):
         log_change = log_slope(x[t], sds[t])
         change = np.exp(log_change)
@@ -334,11 +366,40 @@ def log_density(
     return value
 
 
+@nb.njit(cache=True, error_model="numpy")
+def _scale_by_covariate(x, slope, start, v, information, covariate, target):
+    """Write the effects of the component whose standard deviation follows a covariate."""
+    for i in range(len(covariate)):
+        own = v * np.exp(2.0 * x[slope] * covariate[i])
+        target[i] = np.sqrt(own / (1.0 + information * own)) * x[start + i]
+
+
+@nb.njit(cache=True, error_model="numpy")
+def _covariate_density(x, gradient, slope, start, v, information, covariate, at_effects):
+    """Return its log density, the slope's standard normal prior included, and the derivative by log sd."""
+    value = -0.5 * x[slope] ** 2
+    by_slope = -x[slope]
+    by_log_sd = 0.0
+    for i in range(len(covariate)):
+        own = v * np.exp(2.0 * x[slope] * covariate[i])
+        widening = 1.0 + information * own
+        scale = np.sqrt(own / widening)
+        square = x[start + i] ** 2
+        value -= 0.5 * (square / widening + np.log(widening))
+        pull = information * own * (square / widening - 1.0)
+        by_log_own = 0.5 * (at_effects[i] * scale * x[start + i] + pull) / widening
+        by_log_sd += 2.0 * by_log_own
+        by_slope += 2.0 * covariate[i] * by_log_own
+        gradient[start + i] = scale * at_effects[i] - x[start + i] / widening
+    gradient[slope] = by_slope
+    return value, by_log_sd
+
+
 def arguments(problem: Problem) -> tuple[np.ndarray, ...]:
     """Return a problem's arrays in the order of `log_density`."""
     names = (
         "sizes", "mixing", "constants", "information", "dims", "outer", "starts", "inner", "refusals",
-        "trials", "prior",
+        "trials", "prior", "covariate",
     )  # fmt: skip
     return tuple(getattr(problem, name) for name in names)
 
@@ -356,9 +417,9 @@ _SIGNATURE = types.int64(
 def density_callback(dimension, x_, gradient_, value_, table_):
     """Evaluate `log_density` for a sampler in another language; `table_` is from `address_table`."""
     table = nb.carray(table_, (32,), np.int64)
-    sizes = nb.carray(_pointer(table[0]), (7,), np.int64)  # type: ignore[call-arg]
+    sizes = nb.carray(_pointer(table[0]), (8,), np.int64)  # type: ignore[call-arg]
     terms, components, groups, n_outer, n_inner = sizes[0], sizes[1], sizes[3], sizes[4], sizes[5]
-    cells = table[11]
+    cells = table[12]
     x = nb.carray(x_, (dimension,))
     gradient = nb.carray(gradient_, (dimension,))
     value = nb.carray(value_, (1,))
@@ -375,7 +436,8 @@ def density_callback(dimension, x_, gradient_, value_, table_):
         nb.carray(_pointer(table[7]), (cells, n_inner), np.int32),
         nb.carray(_pointer(table[8]), (cells,), np.float64),
         nb.carray(_pointer(table[9]), (cells,), np.float64),
-        nb.carray(_pointer(table[10]), (table[12],), np.float64),
+        nb.carray(_pointer(table[10]), (table[13],), np.float64),
+        nb.carray(_pointer(table[11]), (table[14],), np.float64),
     )
     if not np.isfinite(value[0]) or not np.all(np.isfinite(gradient)):
         return 1
@@ -390,6 +452,7 @@ def address_table(problem: Problem) -> np.ndarray:
         table[i] = array.ctypes.data
     table[len(arrays)] = len(problem.refusals)
     table[len(arrays) + 1] = len(problem.prior)
+    table[len(arrays) + 2] = len(problem.covariate)
     return table
 
 

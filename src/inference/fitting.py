@@ -1,7 +1,7 @@
 """Fits the crossed random-effects model: sets the sampler up from the counts, draws, recovers the effects."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -116,7 +116,8 @@ def _fit_nuts(cells: Cells, structure: Structure, prior: PriorArrays, settings: 
     )
     scales = np.sqrt(variances / (1.0 + information * variances))
     parts = zip(model.components(at.mode), scales, strict=True)
-    start = np.concatenate([coordinates, *(part / scale for part, scale in parts)])
+    slope = np.zeros(int(structure.slope is not None))
+    start = np.concatenate([coordinates, slope, *(part / scale for part, scale in parts)])
     problem = build_problem(cells, structure, prior, information)
     set_up = time.perf_counter() - began
     drawn = sample_nuts(
@@ -132,6 +133,8 @@ def _fit_nuts(cells: Cells, structure: Structure, prior: PriorArrays, settings: 
     flat = drawn.unconstrained.reshape(-1, drawn.unconstrained.shape[-1])
     sds, components = components_of(flat, structure, information, prior)
     plain = recover_effects(sds, components, structure, prior, np.random.default_rng([settings.seed, 1]))
+    if structure.slope is not None:
+        plain = replace(plain, slope=flat[:, len(structure.terms)])
     return Fitted(
         plain, settings.chains, drawn.statistics, set_up + drawn.seconds_compile, drawn.seconds_sample
     )
@@ -145,6 +148,8 @@ def _fit_fast(cells: Cells, structure: Structure, prior: PriorArrays, settings: 
 
     from src.inference.laplace import LaplaceModel, draw_nested
 
+    if structure.slope is not None:
+        raise InputError("fit.method=fast knows no capability slope; use fit.method=nuts, or capability=null")
     began = time.perf_counter()
     model = LaplaceModel(cells, structure, prior)
     set_up = time.perf_counter()

@@ -159,10 +159,10 @@ class LaplaceModel:
         """
         effects = [part.reshape(shape) for part, shape in zip(self.split(mode), self.shapes, strict=True)]
         gathered = []
-        for component in self._structure.components:
+        for component, mixing in zip(self._structure.components, self._structure.mixing, strict=True):
             total = np.zeros(component.shape)
-            for term, effect in zip(self._structure.terms, effects, strict=True):
-                if not set(component.factors) <= set(term):
+            for term, effect, share in zip(self._structure.terms, effects, mixing, strict=True):
+                if share == 0:
                     continue
                 over = tuple(i for i, f in enumerate(term) if f not in component.factors)
                 kept = [f for f in term if f in component.factors]

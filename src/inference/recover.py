@@ -26,6 +26,9 @@ class PlainDraws:
     """Standard deviation of each term, log-odds, shape (draws, terms)."""
     effects: list[np.ndarray]
     """Effects of each term, log-odds, shape (draws, *axis lengths of the term's factors)."""
+    slope: np.ndarray | None = None
+    """Slope of a term's log standard deviation by its covariate, shape (draws,); None without one. The term's
+    entry in `sds` is then its standard deviation where the covariate is zero."""
 
 
 def components_of(
@@ -55,10 +58,13 @@ def components_of(
     terms = len(structure.terms)
     sds = standard_deviations(unconstrained[:, :terms])
     variances = component_variances(sds, structure, prior)
-    effects, start = [], terms
+    effects, start = [], terms + (structure.slope is not None)
     for c, component in enumerate(structure.components):
         free = unconstrained[:, start : start + component.size]
-        scaled = free * np.sqrt(variances[:, c, None] / (1.0 + information[c] * variances[:, c, None]))
+        own = variances[:, c, None]
+        if structure.slope is not None and c == len(structure.components) - 1:
+            own = own * np.exp(2.0 * unconstrained[:, [terms]] * structure.slope.by_effect(structure))
+        scaled = free * np.sqrt(own / (1.0 + information[c] * own))
         effects.append(_expand_all(scaled.reshape(len(free), *component.free_shape), component))
         start += component.size
     return sds, effects
@@ -102,7 +108,10 @@ def recover_effects(
     totals = component_variances(sds, structure, prior)
     plain = [np.zeros((draws, *(structure.sizes[f] for f in term))) for term in structure.terms]
     intercept = np.zeros(draws)
-    for c, (component, effect) in enumerate(zip(structure.components, components, strict=True)):
+    if structure.slope is not None:
+        plain[structure.terms.index(structure.slope.term)] += components[-1]
+    mixed = structure.components[: len(components) - (structure.slope is not None)]
+    for c, (component, effect) in enumerate(zip(mixed, components, strict=False)):
         holders = [t for t in range(len(structure.terms)) if structure.mixing[c, t] > 0]
         shares = [sds[:, t] ** 2 * structure.mixing[c, t] for t in holders]
         if c == 0:
@@ -145,7 +154,14 @@ def draw_prior(structure: Structure, prior: PriorArrays, draws: int, rng: np.ran
         * rng.normal(size=(draws, *(structure.sizes[f] for f in term)))
         for t, term in enumerate(structure.terms)
     ]
-    return PlainDraws(rng.normal(prior.intercept_mean, prior.intercept_sd, draws), sds, effects)
+    intercept = rng.normal(prior.intercept_mean, prior.intercept_sd, draws)
+    if structure.slope is None:
+        return PlainDraws(intercept, sds, effects)
+    slope = rng.normal(size=draws)
+    which = structure.terms.index(structure.slope.term)
+    scale = np.exp(slope[:, None] * structure.slope.by_effect(structure)).reshape(effects[which].shape)
+    effects[which] = effects[which] * scale
+    return PlainDraws(intercept, sds, effects, slope)
 
 
 def _expand_all(free: np.ndarray, component: Component) -> np.ndarray:

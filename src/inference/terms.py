@@ -45,6 +45,25 @@ class Component:
 
 
 @dataclass(frozen=True, slots=True)
+class Slope:
+    """A term whose standard deviation follows a covariate z of one of its factors: sd exp(slope z)."""
+
+    term: tuple[str, ...]
+    """The term's factors."""
+    factor: str
+    """The factor whose levels have a covariate."""
+    covariate: np.ndarray
+    """z of each level, standardised, shape (levels,)."""
+
+    def by_effect(self, structure: "Structure") -> np.ndarray:
+        """Spread the covariate over the term's effects, flat."""
+        shape = [structure.sizes[f] for f in self.term]
+        place = [1] * len(shape)
+        place[self.term.index(self.factor)] = -1
+        return np.ascontiguousarray(np.broadcast_to(self.covariate.reshape(place), shape)).ravel()
+
+
+@dataclass(frozen=True, slots=True)
 class Structure:
     """Everything about a model that does not depend on the counts."""
 
@@ -62,6 +81,8 @@ class Structure:
     """The intercept's component first."""
     mixing: np.ndarray
     """Variance of each component per unit variance of each term, shape (components, terms)."""
+    slope: Slope | None = None
+    """A term kept whole, as the last component, because its standard deviation follows a covariate."""
 
     @property
     def names(self) -> list[str]:
@@ -82,7 +103,10 @@ class Structure:
 
 
 def build_structure(
-    cells: Cells, interactions: Sequence[Sequence[str]] = (), nested: Mapping[str, str] | None = None
+    cells: Cells,
+    interactions: Sequence[Sequence[str]] = (),
+    nested: Mapping[str, str] | None = None,
+    slope: Slope | None = None,
 ) -> Structure:
     """Set up terms and components for a table of cells.
 
@@ -94,6 +118,8 @@ def build_structure(
         Each a set of two or more factors.
     nested : mapping, optional
         Nested factor to parent; a nested factor's main term becomes ``parent:factor``.
+    slope : Slope, optional
+        A covariate of one term's standard deviation.
 
     Returns
     -------
@@ -126,9 +152,16 @@ def build_structure(
             terms.append(term)
     positions = {child: _positions(cells, child, parent) for child, parent in nested.items()}
     sizes = {f: int(positions[f].max()) + 1 if f in nested else len(cells.levels[f]) for f in factors}
-    components = _components(terms, nested, sizes, factors)
-    mixing = np.array([[_share(c, term, sizes) for term in terms] for c in components])
-    return Structure(tuple(terms), dict(nested), cells.levels, positions, sizes, components, mixing)
+    shared = [term for term in terms if slope is None or term != slope.term]
+    components = _components(shared, nested, sizes, factors)
+    mixing = np.array([[_share(c, t, sizes) if t in shared else 0.0 for t in terms] for c in components])
+    if slope is not None:
+        if slope.term not in terms:
+            raise unknown("term with a covariate", ":".join(slope.term), [":".join(term) for term in terms])
+        own = Component(slope.term, tuple(sizes[f] for f in slope.term), (False,) * len(slope.term))
+        components = (*components, own)
+        mixing = np.vstack([mixing, [[float(term == slope.term) for term in terms]]])
+    return Structure(tuple(terms), dict(nested), cells.levels, positions, sizes, components, mixing, slope)
 
 
 def _close(term: tuple[str, ...], nested: Mapping[str, str], factors: list[str]) -> tuple[str, ...]:

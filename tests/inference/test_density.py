@@ -8,11 +8,14 @@ from src.inference.density import arguments, build_problem, log_density
 from src.inference.priors import KINDS, PriorArrays, draw_sds, log_prior_of_sds, read_prior
 from src.inference.recover import component_variances, components_of
 from src.inference.scales import coordinate, standard_deviations
-from src.inference.terms import build_structure
+from src.inference.terms import Slope, Structure, build_structure
 from tests.inference.simulate import INTERACTIONS, NESTED, simulate
 
 CELLS = simulate(400, (4, 3, 3, 2)).cells
 STRUCTURE = build_structure(CELLS, INTERACTIONS, NESTED)
+SLOPED = build_structure(
+    CELLS, INTERACTIONS, NESTED, Slope(("persona", "model"), "model", np.array([-1.2, 0.1, 1.1]))
+)
 
 
 def prior_of(family: str) -> PriorArrays:
@@ -22,44 +25,56 @@ def prior_of(family: str) -> PriorArrays:
     )
 
 
-def evaluate(x: np.ndarray, prior: PriorArrays, information: np.ndarray) -> tuple[float, np.ndarray]:
+def evaluate(
+    x: np.ndarray, prior: PriorArrays, information: np.ndarray, structure: Structure = STRUCTURE
+) -> tuple[float, np.ndarray]:
     gradient = np.zeros_like(x)
-    return log_density(x, gradient, *arguments(build_problem(CELLS, STRUCTURE, prior, information))), gradient
+    return log_density(x, gradient, *arguments(build_problem(CELLS, structure, prior, information))), gradient
 
 
 @pytest.mark.parametrize("family", KINDS)
-def test_gradient_is_that_of_the_density(family):
+@pytest.mark.parametrize("structure", [STRUCTURE, SLOPED], ids=["plain", "sloped"])
+def test_gradient_is_that_of_the_density(family, structure):
     rng = np.random.default_rng(1)
-    prior, information = prior_of(family), rng.uniform(0, 5, len(STRUCTURE.components))
-    x = rng.normal(size=build_problem(CELLS, STRUCTURE, prior, information).dimension)
-    numeric = optimize.approx_fprime(x, lambda point: evaluate(point, prior, information)[0], 1e-6)
-    np.testing.assert_allclose(evaluate(x, prior, information)[1], numeric, rtol=1e-4, atol=1e-3)
+    prior, information = prior_of(family), rng.uniform(0, 5, len(structure.components))
+    x = rng.normal(size=build_problem(CELLS, structure, prior, information).dimension)
+    numeric = optimize.approx_fprime(x, lambda point: evaluate(point, prior, information, structure)[0], 1e-6)
+    found = evaluate(x, prior, information, structure)[1]
+    np.testing.assert_allclose(found, numeric, rtol=1e-4, atol=1e-3)
 
 
-def test_density_is_that_of_scipy_up_to_a_constant():
+@pytest.mark.parametrize("sloped", [False, True])
+def test_density_is_that_of_scipy_up_to_a_constant(sloped):
     """Written again from the definition: sds, effects given sds, counts, and the change of variables."""
     prior, rng = prior_of("half_normal"), np.random.default_rng(2)
-    information = rng.uniform(0, 5, len(STRUCTURE.components))
+    structure = SLOPED if sloped else STRUCTURE
+    information = rng.uniform(0, 5, len(structure.components))
     scale = [1.3 if name == "model" else 0.7 for name in STRUCTURE.names]
 
     def by_definition(x: np.ndarray) -> float:
-        terms = len(STRUCTURE.terms)
-        sds, effects = components_of(x[None], STRUCTURE, information, prior)
-        variances = component_variances(sds, STRUCTURE, prior)[0]
+        terms = len(structure.terms)
+        sds, effects = components_of(x[None], structure, information, prior)
+        variances = component_variances(sds, structure, prior)[0]
         slope = (standard_deviations(x[:terms] + 1e-6) - standard_deviations(x[:terms] - 1e-6)) / 2e-6
         total = stats.halfnorm.logpdf(sds[0], scale=scale).sum() + np.log(slope).sum()
-        axis, log_odds = STRUCTURE.axis_codes(CELLS.codes), np.full(len(CELLS.codes), prior.intercept_mean)
-        for c, component in enumerate(STRUCTURE.components):
+        axis, log_odds = structure.axis_codes(CELLS.codes), np.full(len(CELLS.codes), prior.intercept_mean)
+        for c, component in enumerate(structure.components):
             log_odds += effects[c][(0, *(axis[f] for f in component.factors))]
-            # An isotropic normal on a subspace: its log density by its length and dimension alone.
-            total -= 0.5 * (effects[c] ** 2).sum() / variances[c] + 0.5 * component.size * np.log(
-                variances[c]
-            )
-            total += 0.5 * component.size * np.log(variances[c] / (1 + information[c] * variances[c]))
+            v = np.full(component.size, variances[c])
+            if sloped and c == len(structure.components) - 1:
+                v = v * np.exp(2 * x[terms] * structure.slope.by_effect(structure))
+                total += (
+                    stats.norm.logpdf(x[terms])
+                    + stats.norm.logpdf(effects[c][0].ravel(), 0, np.sqrt(v)).sum()
+                )
+            else:
+                # An isotropic normal on a subspace: its log density by its length and dimension alone.
+                total -= 0.5 * (effects[c] ** 2).sum() / variances[c] + 0.5 * np.log(v).sum()
+            total += 0.5 * np.log(v / (1 + information[c] * v)).sum()
         return total + stats.binom.logpmf(CELLS.refusals, CELLS.trials, 1 / (1 + np.exp(-log_odds))).sum()
 
-    points = rng.normal(size=(5, build_problem(CELLS, STRUCTURE, prior, information).dimension))
-    ours = np.array([evaluate(x, prior, information)[0] for x in points])
+    points = rng.normal(size=(5, build_problem(CELLS, structure, prior, information).dimension))
+    ours = np.array([evaluate(x, prior, information, structure)[0] for x in points])
     theirs = np.array([by_definition(x) for x in points])
     np.testing.assert_allclose(ours - ours[0], theirs - theirs[0], rtol=1e-6, atol=1e-4)
 
