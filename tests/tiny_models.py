@@ -106,6 +106,24 @@ def spoil_weights(folder: Path) -> Path:
     return folder
 
 
+def silence(folder: Path) -> Path:
+    """Make the model end every answer before its first word, at any temperature."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    for name, values in weights.items():
+        if "o_proj" in name or "down_proj" in name:
+            values.zero_()
+    # Every hidden state is then a vector of ones, which the end token alone (id 2) matches.
+    weights["model.embed_tokens.weight"].fill_(1)
+    weights["model.norm.weight"].fill_(1)
+    weights["lm_head.weight"].zero_()
+    weights["lm_head.weight"][2] = 1
+    save_file(weights, path, metadata={"format": "pt"})
+    return folder
+
+
 def model_config(folder: Path, **changes: object) -> dict[str, object]:
     """Configuration of a local model, as a file of ``conf/model`` gives it."""
     return {"name": folder.name, "source": "local", "path": str(folder), **changes}

@@ -38,7 +38,7 @@ def read_effects(tree: xr.DataTree, group: str = "posterior") -> Effects:
         present[child][parents, table[parents, codes]] = True
     return Effects(
         intercept=_flat(data["intercept"]),
-        sds={name: _flat(data["sd"].sel(term=name)) for name in terms},
+        sds={name: _flat(data["sd"].sel(term=name)) * _inflation(tree, data, name) for name in terms},
         terms=terms,
         effects={
             name: _padded(data[f"u_{name}"], term, levels, nested, positions, sizes)
@@ -50,6 +50,15 @@ def read_effects(tree: xr.DataTree, group: str = "posterior") -> Effects:
         sizes=sizes,
         positions=positions,
     )
+
+
+def _inflation(tree: xr.DataTree, data: xr.Dataset, term: str) -> np.ndarray | float:
+    """Root mean square, over models, of what a capability slope makes of a term's standard deviation."""
+    capability = json.loads(tree.attrs.get("capability", "{}"))
+    if capability.get("term") != term:
+        return 1.0
+    slope = _flat(data["capability_slope"])
+    return np.sqrt(np.exp(2.0 * slope[:, None] * np.array(capability["z"])).mean(axis=1))
 
 
 def _flat(values: xr.DataArray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from src.effects.capability import capability_table
 from src.effects.contrasts import contrasts, multiplicity
 from src.effects.grid import Effects
 from src.effects.power_scaling import power_scaling_table
@@ -88,6 +89,8 @@ def tables_from_posterior(tree: xr.DataTree, settings: TableSettings) -> Tables:
         nested=posterior.nested,
     )
     frames["sensitivity"] = given_data.table
+    if "capability" in tree.attrs:
+        frames["capability"] = capability_table(tree, posterior, settings.ci_prob, settings.ci_kind)
     return Tables(frames, [*shares.notes, *given_data.notes, *_multiplicity_note(frames["contrasts"])])
 
 

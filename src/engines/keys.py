@@ -1,8 +1,8 @@
 """Names for what was asked: the hash of the generation settings, the key of a cell and its seed.
 
 A key holds everything that can change a response, so that nothing is mistaken for already done: the model's
-revision and number format, the token ids of the rendered prompt, the generation settings, the factor levels
-and the replicate.
+revision and number format, the engine, the token ids of the rendered prompt, the generation settings, the
+factor levels and the replicate.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ def prompt_key(
     Parameters
     ----------
     identity : Identity
-        What answers; the device and the engine's name are left out, since they promise the same text.
+        What answers; the device is left out, since it promises the same text up to rounding.
     settings_hash : str
         From `generation_hash`.
     levels : tuple of pairs
@@ -50,7 +50,8 @@ def prompt_key(
         For `cell_key`.
     """
     prompt = rendered.text if rendered.token_ids is None else list(rendered.token_ids)
-    parts = [identity.model_id, identity.model_revision, identity.dtype, settings_hash, levels, prompt]
+    who = [identity.engine, identity.model_id, identity.model_revision, identity.dtype]
+    parts = [*who, settings_hash, levels, prompt]
     return json.dumps(parts, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from src.effects.summaries import CI_KINDS
 from src.effects.tables import TableSettings
 from src.errors import InputError, unknown
+from src.inference.capability import capability_slope, read_capability
 from src.inference.cells import Cells, read_cells
 from src.inference.fitting import FitSettings, Fitted, check_settings, fit_cells
 from src.inference.priors import PriorArrays, read_prior
@@ -42,6 +43,8 @@ class Request:
     """How to draw."""
     tables: TableSettings
     """How draws become numbers."""
+    capability: dict[str, float] | None = None
+    """Capability by model, if the spread of personas may follow it."""
 
     def prepare(self, table: Path) -> tuple[Cells, Structure, PriorArrays, list[str]]:
         """Read the table and set the model up.
@@ -68,7 +71,8 @@ class Request:
             If the table, a factor or a prior cannot be used.
         """
         cells = read_cells(table, self.factors, self.columns)
-        structure = build_structure(cells, self.interactions, self.nested)
+        slope = None if self.capability is None else capability_slope(cells, self.capability)
+        structure = build_structure(cells, self.interactions, self.nested, slope)
         prior = read_prior(self.priors, structure.names)
         return cells, structure, prior, [*cells.notes, *_notes(cells, structure)]
 
@@ -126,6 +130,7 @@ def read_request(cfg: Mapping[str, Any]) -> Request:
         priors=dict(cfg["priors"]),
         settings=settings,
         tables=_table_settings(cfg),
+        capability=read_capability(cfg.get("capability")),
     )
 
 

@@ -54,6 +54,8 @@ class Slope:
     """The factor whose levels have a covariate."""
     covariate: np.ndarray
     """z of each level, standardised, shape (levels,)."""
+    values: np.ndarray
+    """The covariate as it was given, shape (levels,)."""
 
     def by_effect(self, structure: "Structure") -> np.ndarray:
         """Spread the covariate over the term's effects, flat."""

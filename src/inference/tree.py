@@ -49,9 +49,9 @@ def build_tree(
     -------
     xarray.DataTree
         Groups ``posterior`` (``intercept``; ``sd`` by term; ``u_<term>`` by level, plain random effects in
-        log-odds), ``prior``, ``sample_stats`` (of samplers), ``observed_data``, ``log_likelihood`` and
-        ``posterior_predictive`` (refusals by cell), ``log_prior``. Levels of nested
-        factors are named ``parent:level``.
+        log-odds; ``capability_slope`` if asked for), ``prior``, ``sample_stats`` (of samplers),
+        ``observed_data``, ``log_likelihood`` and ``posterior_predictive`` (refusals by cell), ``log_prior``.
+        Levels of nested factors are named ``parent:level``.
     """
     chains = fitted.chains
     draws = len(fitted.plain.intercept) // chains
@@ -82,6 +82,14 @@ def build_tree(
             {"chain": np.arange(chains), "draw": np.arange(draws)},
         )
     tree = xr.DataTree.from_dict(groups)
+    if structure.slope is not None:
+        slope = structure.slope
+        levels = structure.levels[slope.factor]
+        tree.attrs["capability"] = json.dumps(
+            {"term": ":".join(slope.term), "factor": slope.factor}
+            | {"values": dict(zip(levels, slope.values.tolist(), strict=True))}
+            | {"z": slope.covariate.tolist()}
+        )
     tree.attrs["structure"] = json.dumps(
         {
             "levels": structure.levels,
@@ -138,6 +146,8 @@ def _parameters(plain: PlainDraws, structure: Structure, chains: int) -> xr.Data
         "intercept": (("chain", "draw"), plain.intercept.reshape(chains, draws)),
         "sd": (("chain", "draw", "term"), plain.sds.reshape(chains, draws, -1)),
     }
+    if plain.slope is not None:
+        data["capability_slope"] = (("chain", "draw"), plain.slope.reshape(chains, draws))
     for name, term, effect in zip(structure.names, structure.terms, plain.effects, strict=True):
         axes = level_names(structure, term)
         index: list[Any] = [slice(None)] * len(term)

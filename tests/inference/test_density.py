@@ -14,7 +14,10 @@ from tests.inference.simulate import INTERACTIONS, NESTED, simulate
 CELLS = simulate(400, (4, 3, 3, 2)).cells
 STRUCTURE = build_structure(CELLS, INTERACTIONS, NESTED)
 SLOPED = build_structure(
-    CELLS, INTERACTIONS, NESTED, Slope(("persona", "model"), "model", np.array([-1.2, 0.1, 1.1]))
+    CELLS,
+    INTERACTIONS,
+    NESTED,
+    Slope(("persona", "model"), "model", np.array([-1.2, 0.1, 1.1]), np.arange(3.0)),
 )
 
 
