@@ -1,6 +1,10 @@
-"""What a fit shows in the terminal: aligned tables, notes and the verdict."""
+"""What a fit and its report show in the terminal: aligned tables, notes and the verdict.
 
-from collections.abc import Mapping
+Every table stands within 80 columns: numbers never wrap, names do.
+"""
+
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +15,51 @@ from rich.markup import escape
 from rich.table import Table
 
 from src.effects.tables import Tables
+from src.reporting.findings import (
+    answer,
+    baseline_name,
+    contrasts_by_model,
+    dependence,
+    overall_contrasts,
+    share,
+    terms_by_share,
+)
+from src.reporting.finished import Fit
+from src.reporting.words import (
+    INDICES,
+    SIMULATED,
+    interval_name,
+    number,
+    percent,
+    plain,
+    points,
+    term_name,
+    warnings_above,
+)
 
-SIMULATED = "SIMULATED DATA: these responses come from the simulated engine, not from a language model"
-"""Stands over every output of a fit of simulated responses."""
-SHOWN_SCALES = {"latent": "latent", "probability_first": "probability", "probability_total": "total"}
-"""Scales of the terminal's table; the files hold all."""
-MOST_ROWS = 20
-"""Rows of a contrast table."""
+SHARE_TABLES = {
+    "Share of variance of the refusal probability, %": {
+        "own": ("variance", "probability_first"),
+        "total": ("variance", "probability_total"),
+        "own, prior": ("variance_prior", "probability_first"),
+    },
+    "Share of variance of a response's log-odds, %": {
+        "these levels": ("variance", "finite"),
+        "new levels": ("variance", "latent"),
+        "new levels, prior": ("variance_prior", "latent"),
+    },
+}
+"""Title to columns; each column shows a scale of ``variance.csv`` or ``variance_prior.csv``."""
+NARROW = 80
+"""Columns of a narrow terminal."""
+MOST_LEVELS = 20
+"""Rows of the table of contrasts."""
+MOST_PAIRS = 10
+"""Rows of the table of contrasts within models."""
+ENDS = ("", "_ci_lower", "_ci_upper")
+"""Endings of the columns of a contrast: its mean and its interval."""
+PIPED_WIDTH = 120
+"""Columns where there is no terminal."""
 
 
 def show_plan(
@@ -38,21 +80,26 @@ def show_plan(
     notes : list of str
         About data and terms.
     """
-    console = Console(highlight=False)
+    console = make_console()
     if counts["simulated"]:
-        console.print(f"[bold red]{SIMULATED}[/]")
-    console.print(
-        f"{counts['trials']:,} responses, {counts['refusals']:,} refusals "
-        f"({counts['refusals'] / counts['trials']:.1%}), {counts['cells']:,} distinct cells"
+        _say(console, f"[bold red]{SIMULATED}[/]")
+    rate = 100 * counts["refusals"] / counts["trials"]
+    _say(
+        console,
+        f"{counts['trials']:,} responses, {counts['refusals']:,} refusals ({rate:.1f} %), "
+        f"{counts['cells']:,} distinct cells",
     )
-    console.print("terms: " + escape(", ".join(f"{name} ({size})" for name, size in terms.items())))
-    console.print(f"prior: {prior}; {extremes:.0%} of its mass has a refusal rate below 1 % or above 99 %")
+    _say(console, "terms: " + escape(", ".join(f"{name} ({size})" for name, size in terms.items())))
+    _say(
+        console,
+        f"prior: {prior}; {100 * extremes:.0f} % of its mass has a refusal rate below 1 % or above 99 %",
+    )
     for note in notes:
-        console.print(f"note: {escape(note)}")
+        _say(console, f"note: {escape(note)}")
 
 
 def show_fit(folder: Path, tables: Tables, diagnostics: Mapping[str, Any]) -> None:
-    """Show shares, effect sizes and contrasts, then the verdict.
+    """Show the tables of a fit that has just been made.
 
     Parameters
     ----------
@@ -63,112 +110,226 @@ def show_fit(folder: Path, tables: Tables, diagnostics: Mapping[str, Any]) -> No
     diagnostics : mapping
         As in ``diagnostics.json``.
     """
-    console = Console(highlight=False)
-    if diagnostics["simulated"]:
-        console.print(f"[bold red]{SIMULATED}[/]")
-    frames = tables.frames
-    console.print(shares_table(frames["variance"], frames["variance_prior"]))
-    console.print(sds_table(frames["effects"]))
-    persona = overall_contrasts(frames["contrasts"])
-    if len(persona):
-        console.print(contrasts_table(persona.head(MOST_ROWS), len(persona)))
-    for note in [*diagnostics["notes"], *diagnostics["warnings"]]:
-        console.print(f"note: {escape(note)}")
+    console = make_console()
+    show_tables(console, tables.frames, diagnostics, diagnostics["configuration"]["nested"])
+    show_verdict(console, diagnostics)
+    _say(console, f"written: {escape(str(folder))}/")
+
+
+def show_report(page: Path, fit: Fit) -> None:
+    """Show the tables of a finished fit, then the answer in words and where the page lies.
+
+    Parameters
+    ----------
+    page : Path
+        The report's page.
+    fit : Fit
+        The fit.
+    """
+    console = make_console()
+    show_tables(console, fit.frames, fit.diagnostics, fit.nested)
+    for sentence in answer(fit.frames, fit.diagnostics, fit.nested):
+        _say(console, escape(sentence))
+    console.print()
+    show_verdict(console, fit.diagnostics)
+    _say(console, f"written: {escape(str(page))}")
+
+
+def show_tables(
+    console: Console,
+    frames: Mapping[str, pd.DataFrame],
+    diagnostics: Mapping[str, Any],
+    nested: Mapping[str, str],
+) -> None:
+    """Show banners and every table.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+        Where to.
+    frames : mapping
+        The tables of the fit.
+    diagnostics : mapping
+        As in ``diagnostics.json``.
+    nested : mapping
+        Nested factor to its parent.
+    """
+    _banners(console, diagnostics)
+    tables = [
+        *(shares_table(title, frames, nested) for title in SHARE_TABLES),
+        sds_table(frames["effects"], nested),
+        sensitivity_table(frames["sensitivity"], frames["variance"], nested),
+    ]
+    overall, by_model = overall_contrasts(frames["contrasts"]), contrasts_by_model(frames["contrasts"])
+    for contrasts, most in ((overall, MOST_LEVELS), (by_model, MOST_PAIRS)):
+        if len(contrasts):
+            tables.append(contrasts_table(contrasts.head(most), len(contrasts)))
+    for table in tables:
+        console.print(table)
+        if table.caption:
+            console.print()
+
+
+def show_verdict(console: Console, diagnostics: Mapping[str, Any]) -> None:
+    """Show notes, warnings and whether the draws may be called a result."""
+    for note in diagnostics["notes"]:
+        _say(console, f"note: {escape(note)}")
+    for warning in diagnostics["warnings"]:
+        _say(console, f"[bold red]warning:[/] {escape(warning)}")
     colour = {"pass": "green", "fail": "red"}.get(diagnostics["verdict"], "yellow")
-    console.print(
-        f"verdict: [bold {colour}]{diagnostics['verdict']}[/]   "
-        f"R-hat {_number(diagnostics['rhat_max'], '.3f')}, "
-        f"smallest effective sample size {_number(diagnostics['ess_bulk_min'], '.0f')} (bulk) "
-        f"{_number(diagnostics['ess_tail_min'], '.0f')} (tail), "
-        f"divergences {_number(diagnostics['divergences'], 'd')}, "
-        f"E-BFMI {_number(diagnostics['bfmi_min'], '.2f')}; "
-        f"{diagnostics['seconds_compile']:.1f} s to set up, {diagnostics['seconds_sample']:.1f} s to sample"
+    _say(
+        console,
+        f"verdict: [bold {colour}]{escape(diagnostics['verdict'])}[/]   "
+        f"R-hat {number(diagnostics['rhat_max'], '.3f')}, "
+        f"smallest effective sample size {number(diagnostics['ess_bulk_min'], '.0f')} (bulk) "
+        f"{number(diagnostics['ess_tail_min'], '.0f')} (tail), "
+        f"divergences {number(diagnostics['divergences'], 'd')}, "
+        f"E-BFMI {number(diagnostics['bfmi_min'], '.2f')}; "
+        f"{diagnostics['seconds_compile']:.1f} s to set up, {diagnostics['seconds_sample']:.1f} s to sample",
     )
-    console.print(f"written: {escape(str(folder))}/")
+    # Once more at the end, which is what a long output leaves on the screen.
+    _banners(console, diagnostics)
 
 
-def shares_table(posterior: pd.DataFrame, prior: pd.DataFrame) -> Table:
-    """Lay out the share of variance of each term on several scales, the prior's latent share beside it."""
-    level, kind = posterior["ci_prob"].iloc[0], posterior["ci_kind"].iloc[0]
-    table = Table(
-        title=f"Share of variance, % (mean, {level:.0%} {kind.upper()})",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-    )
-    table.add_column("term")
-    for name in SHOWN_SCALES.values():
-        table.add_column(name, justify="right")
-    table.add_column("latent, prior", justify="right", style="dim")
-    by_key = posterior.set_index(["scale", "term"])
-    latent = prior[prior["scale"] == "latent"].set_index("term")
-    order = posterior[posterior["scale"] == "latent"].sort_values("mean", ascending=False)["term"]
-    extra = [t for t in posterior["term"].unique() if t not in set(order)]
-    for term in [*order, *extra]:
-        cells = [
-            _percent(by_key.loc[(scale, term)]) if (scale, term) in by_key.index else ""
-            for scale in SHOWN_SCALES
-        ]
-        table.add_row(escape(term), *cells, _percent(latent.loc[term]) if term in latent.index else "")
+def shares_table(title: str, frames: Mapping[str, pd.DataFrame], nested: Mapping[str, str]) -> Table:
+    """Lay out the share of variance of each term on one scale, the prior's beside it.
+
+    A star marks a share that moves with the weight of the prior.
+
+    Parameters
+    ----------
+    title : str
+        One of `SHARE_TABLES`.
+    frames : mapping
+        ``variance``, ``variance_prior`` and ``power_scaling``.
+    nested : mapping
+        Nested factor to its parent.
+
+    Returns
+    -------
+    rich.table.Table
+        Terms down, in the order of their own share of the variance of probability.
+    """
+    columns = SHARE_TABLES[title]
+    prior_scale = next(scale for frame, scale in columns.values() if frame == "variance_prior")
+    table = _table(title, frames["variance"], ["term"], columns)
+    for term in terms_by_share(frames["variance"]):
+        found = [share(frames[frame], scale, term) for frame, scale in columns.values()]
+        if any(found):
+            cells = [_summary(row, percent) if row else "" for row in found]
+            name = term_name(term, nested)
+            if dependence(frames["power_scaling"], prior_scale, term):
+                name += " *"
+                table.caption = "* moves with the weight of the prior: the data alone do not settle it"
+            table.add_row(escape(name), *cells)
     return table
 
 
-def sds_table(effects: pd.DataFrame) -> Table:
-    """Lay out intercept and standard deviations, in log-odds."""
-    table = Table(
-        title="Standard deviations of the effects (log-odds)", title_justify="left", box=SIMPLE_HEAD
+def sensitivity_table(sensitivity: pd.DataFrame, variance: pd.DataFrame, nested: Mapping[str, str]) -> Table:
+    """Lay out the given-data indices of each factor, in percent, beside what chance alone makes of them."""
+    columns = [c for name in INDICES.values() for c in (name, "chance")]
+    table = _table("Model-free sensitivity, %", variance, ["factor"], columns)
+    for term in dict.fromkeys(sensitivity["term"]):
+        rows = sensitivity[sensitivity["term"] == term].set_index("index")
+        cells = []
+        for index in INDICES:
+            row = rows.loc[index]
+            cells += [
+                escape(percent(row["value"], row["ci_lower"], row["ci_upper"])),
+                f"{100 * row['null_q95']:.1f}",
+            ]
+        table.add_row(escape(term_name(term, nested)), *cells)
+    table.caption = (
+        "chance: 95 % of the indices of shuffled refusals lie below; what is nested holds its parent's index"
     )
-    for name in ("term", "mean and interval", "R-hat", "ESS bulk", "ESS tail"):
-        table.add_column(name, justify="left" if name == "term" else "right")
-    rows = effects[effects["term"].isin(["intercept", "sd"])]
-    for row in rows.to_dict("records"):
-        name = row["level"] or row["term"]
-        numbers = (
-            _number(row["r_hat"], ".3f"),
-            _number(row["ess_bulk"], ".0f"),
-            _number(row["ess_tail"], ".0f"),
+    return table
+
+
+def sds_table(effects: pd.DataFrame, nested: Mapping[str, str]) -> Table:
+    """Lay out intercept and standard deviations, in log-odds, with how well the chains agree."""
+    title = "Standard deviations of the effects, log-odds"
+    table = _table(title, effects, ["term"], ["mean", "R-hat", "ESS bulk", "ESS tail"])
+    for row in effects[effects["term"].isin(["intercept", "sd"])].to_dict("records"):
+        table.add_row(
+            escape(term_name(row["level"], nested) if row["term"] == "sd" else "intercept"),
+            _summary(row, plain),
+            number(row["r_hat"], ".3f"),
+            number(row["ess_bulk"], ".0f"),
+            number(row["ess_tail"], ".0f"),
         )
-        table.add_row(escape(str(name)), _interval(row), *numbers)
     return table
-
-
-def overall_contrasts(contrasts: pd.DataFrame) -> pd.DataFrame:
-    """Keep the contrasts against a named baseline over all models, largest first."""
-    overall = contrasts[(contrasts["within"].fillna("") == "") & (contrasts["baseline"] != "mean")]
-    return overall.sort_values("risk_difference", key=abs, ascending=False)
 
 
 def contrasts_table(contrasts: pd.DataFrame, total: int) -> Table:
-    """Lay out contrasts against the baseline."""
+    """Lay out contrasts of one factor against its baseline.
+
+    Parameters
+    ----------
+    contrasts : pandas.DataFrame
+        Rows of ``contrasts.csv`` in the order to show; with a column ``model`` they are within models.
+    total : int
+        How many there are, shown or not.
+
+    Returns
+    -------
+    rich.table.Table
+        One row per level, or level and model.
+    """
     first = contrasts.iloc[0]
-    shown = f", the {len(contrasts)} largest of {total}" if total > len(contrasts) else ""
-    table = Table(
-        title=f"{first['factor']} against {first['baseline']}{shown} (mean, {first['ci_prob']:.0%} "
-        f"{first['ci_kind'].upper()})",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-    )
-    for name in ("level", "odds ratio", "difference, points", "P(> 0)", f"P(|d| < {first['rope']:g})"):
-        table.add_column(name, justify="left" if name == "level" else "right")
+    factor, rope = first["factor"], 100 * first["rope"]
+    names = {"level": factor, "model": "model"} if "model" in contrasts else {"level": factor}
+    title = f"Difference from {baseline_name(first['baseline'], factor)}{' by model' * (len(names) > 1)}"
+    if total > len(contrasts):
+        title += f", {len(contrasts)} of {total}"
+    numbers = ["points", "P(> 0)", f"P(within ±{rope:g})"]
+    table = _table(title, contrasts, names.values(), [*["odds ratio"] * (len(names) == 1), *numbers])
     for row in contrasts.to_dict("records"):
+        odds = plain(*(row[f"odds_ratio{end}"] for end in ENDS))
         table.add_row(
-            escape(str(row["level"])),
-            f"{row['odds_ratio']:.2f} [{row['odds_ratio_ci_lower']:.2f}, {row['odds_ratio_ci_upper']:.2f}]",
-            f"{100 * row['risk_difference']:+.1f} [{100 * row['risk_difference_ci_lower']:+.1f}, "
-            f"{100 * row['risk_difference_ci_upper']:+.1f}]",
+            *(escape(str(row[name])) for name in names),
+            *[escape(odds)] * (len(names) == 1),
+            escape(points(*(row[f"risk_difference{end}"] for end in ENDS))),
             f"{row['prob_positive']:.2f}",
             f"{row['prob_rope']:.2f}",
         )
+    table.caption = "points: difference in refusal probability, percentage points"
     return table
 
 
-def _interval(row: Any) -> str:
-    """Write a mean and its interval."""
-    return escape(f"{row['mean']:.2f} [{row['ci_lower']:.2f}, {row['ci_upper']:.2f}]")
+def make_console() -> Console:
+    """Open the terminal, or plain text of a fixed width where there is none."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 
-def _percent(row: Any) -> str:
-    return escape(f"{100 * row['mean']:.1f} [{100 * row['ci_lower']:.1f}, {100 * row['ci_upper']:.1f}]")
+def _table(title: str, intervals: pd.DataFrame, names: Iterable[str], numbers: Iterable[str]) -> Table:
+    first = intervals.iloc[0]
+    title += f" [{interval_name(first['ci_prob'], first['ci_kind'])}]"
+    table = Table(
+        title=escape(title),
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        min_width=min(len(title), NARROW),
+    )
+    for column in names:
+        table.add_column(escape(column), overflow="fold", min_width=8)
+    for column in numbers:
+        style = "dim" if column.endswith(("prior", "chance")) else ""
+        table.add_column(escape(column), justify="right", no_wrap=True, style=style)
+    return table
 
 
-def _number(value: Any, form: str) -> str:
-    return "-" if value is None or value != value else format(value, form)
+def _banners(console: Console, diagnostics: Mapping[str, Any]) -> None:
+    for banner in warnings_above(diagnostics):
+        _say(console, f"[bold red]{banner}[/]")
+
+
+def _say(console: Console, text: str) -> None:
+    """Print running text; in a pipe each sentence stays one line, for those who search it."""
+    console.print(text, soft_wrap=not console.is_terminal)
+
+
+def _summary(row: Any, write: Any) -> str:
+    return escape(write(row["mean"], row["ci_lower"], row["ci_upper"]))
