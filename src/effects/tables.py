@@ -12,6 +12,7 @@ from src.effects.capability import capability_table
 from src.effects.contrasts import contrasts, multiplicity
 from src.effects.grid import Effects
 from src.effects.power_scaling import power_scaling_table
+from src.effects.predictions import prediction_table
 from src.effects.reading import read_effects
 from src.effects.sensitivity import sensitivity
 from src.effects.summaries import convergence, summarise
@@ -42,7 +43,8 @@ class Tables:
     """The tables of the contract, by the name of their file without ending."""
 
     frames: dict[str, pd.DataFrame]
-    """``variance``, ``variance_prior``, ``power_scaling``, ``effects``, ``contrasts``, ``sensitivity``."""
+    """``variance``, ``variance_prior``, ``power_scaling``, ``effects``, ``contrasts``, ``sensitivity``,
+    ``predictions``, and ``capability`` where it was asked for."""
     notes: list[str]
     """What a reader must know about them."""
 
@@ -89,6 +91,9 @@ def tables_from_posterior(tree: xr.DataTree, settings: TableSettings) -> Tables:
         nested=posterior.nested,
     )
     frames["sensitivity"] = given_data.table
+    frames["predictions"] = prediction_table(
+        posterior, np.random.default_rng([settings.seed, 6]), settings.ci_prob, settings.ci_kind
+    )
     if "capability" in tree.attrs:
         frames["capability"] = capability_table(tree, posterior, settings.ci_prob, settings.ci_kind)
     return Tables(frames, [*shares.notes, *given_data.notes, *_multiplicity_note(frames["contrasts"])])
