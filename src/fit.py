@@ -21,6 +21,7 @@ def check(cfg: DictConfig) -> None:
 def run(cfg: DictConfig) -> None:
     """Fit one table and write the files of the fit."""
     from src.effects.tables import tables_from_posterior
+    from src.inference.comparison import compare_terms
     from src.inference.request import effect_count, fit_request, prior_extremes, read_request
     from src.inference.store import write_fit
     from src.reporting.terminal import show_fit, show_plan
@@ -45,6 +46,8 @@ def run(cfg: DictConfig) -> None:
     )
     result = fit_request(request, cells, structure, prior)
     tables = tables_from_posterior(result.tree, request.tables)
+    if request.compare:
+        tables.frames["compare"] = compare_terms(request, cells)
     diagnostics = write_fit(folder, result, tables, notes, _plain(cfg))
     show_fit(folder, tables, diagnostics)
 

@@ -45,6 +45,8 @@ class Request:
     """How draws become numbers."""
     capability: dict[str, float] | None = None
     """Capability by model, if the spread of personas may follow it."""
+    compare: bool = False
+    """Whether to fit again without each interaction and compare."""
 
     def prepare(self, table: Path) -> tuple[Cells, Structure, PriorArrays, list[str]]:
         """Read the table and set the model up.
@@ -116,11 +118,14 @@ def read_request(cfg: Mapping[str, Any]) -> Request:
     for factor in [f for one in interactions for f in one]:
         if factor not in factors and factor not in KNOWN_FACTORS:
             raise unknown("factor of an interaction", factor, factors)
-    fit_keys = FitSettings.__dataclass_fields__
+    fit_keys = [*FitSettings.__dataclass_fields__, "compare"]
     for key in cfg["fit"]:
         if key not in fit_keys:
             raise unknown("key of fit", key, fit_keys)
-    settings = FitSettings(**cfg["fit"])
+    compare = cfg["fit"].get("compare", False)
+    if not isinstance(compare, bool):
+        raise InputError(f"fit.compare must be true or false, received {compare!r}")
+    settings = FitSettings(**{key: value for key, value in cfg["fit"].items() if key != "compare"})
     check_settings(settings)
     return Request(
         factors=factors,
@@ -131,6 +136,7 @@ def read_request(cfg: Mapping[str, Any]) -> Request:
         settings=settings,
         tables=_table_settings(cfg),
         capability=read_capability(cfg.get("capability")),
+        compare=compare,
     )
 
 

@@ -101,6 +101,34 @@ def build_tree(
     return tree
 
 
+def log_likelihood_tree(cells: Cells, structure: Structure, fitted: Fitted) -> xr.DataTree:
+    """Arrange what leave-one-out comparison needs and no more: at most `PREDICTIVE_DRAWS` draws.
+
+    Parameters
+    ----------
+    cells, structure, fitted
+        As for `build_tree`.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior`` (intercept and standard deviations) and ``log_likelihood`` (by cell).
+    """
+    chains = fitted.chains
+    kept = _thin(len(fitted.plain.intercept) // chains, PREDICTIVE_DRAWS // chains)
+    eta = _log_odds(fitted.plain, structure, cells, chains, kept)
+    coords = {"chain": np.arange(chains), "draw": np.arange(len(kept))}
+    shape = (chains, -1)
+    posterior = {
+        "intercept": (("chain", "draw"), fitted.plain.intercept.reshape(shape)[:, kept]),
+        "sd": (("chain", "draw", "term"), fitted.plain.sds.reshape(*shape, len(structure.terms))[:, kept]),
+    }
+    pointwise = {"refusals": (("chain", "draw", "cell"), _log_likelihood(eta, cells))}
+    return xr.DataTree.from_dict(
+        {"posterior": xr.Dataset(posterior, coords), "log_likelihood": xr.Dataset(pointwise, coords)}
+    )
+
+
 def level_names(
     structure: Structure, term: tuple[str, ...]
 ) -> list[tuple[tuple[str, ...], list[str], np.ndarray]]:
