@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from filelock import FileLock
 
 from tests.commands import ROOT, run
 
-SIZE = 12_000
+SIZE = 20_000
 
 
 def arguments(folder: Path) -> list[str]:
@@ -89,11 +90,12 @@ def test_an_interrupt_keeps_what_came_and_says_how_to_go_on(tmp_path, sign):
 
 
 def test_two_processes_of_one_model_do_not_mix(tmp_path):
-    first = start(tmp_path)
-    responses = tmp_path / "killed" / "responses"
-    while first.poll() is None and not list(responses.glob("*.parquet")):
-        time.sleep(0.01)
-    second = run("generate", *arguments(tmp_path), status=2)
-    assert second.stderr.startswith("error: another process is generating smollm2-135m in study killed")
-    first.communicate(timeout=120)
-    assert len(stored(tmp_path)) == SIZE
+    """The lock is the one that a generating process holds; held here, so that no timing is involved."""
+    folder = tmp_path / "killed" / "responses"
+    folder.mkdir(parents=True)
+    with FileLock(folder / ".smollm2-135m.lock"):
+        second = run("generate", *arguments(tmp_path), status=2)
+        assert second.stderr.startswith("error: another process is generating smollm2-135m in study killed")
+        other = run("generate", *arguments(tmp_path), "model.name=other", "design.size=100")
+        assert "100 responses in" in other.stdout
+    assert "20,000 responses in" in run("generate", *arguments(tmp_path)).stdout
