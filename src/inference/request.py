@@ -180,7 +180,7 @@ def prior_extremes(prior: PriorArrays, structure: Structure, draws: int = 10_000
     float
         Share of draws; any one cell's, since all have the same prior.
     """
-    one_level = replace(structure, sizes=dict.fromkeys(structure.sizes, 1))
+    one_level = replace(structure, sizes=dict.fromkeys(structure.sizes, 1), slope=None)
     drawn: PlainDraws = draw_prior(one_level, prior, draws, np.random.default_rng(0))
     log_odds = drawn.intercept + sum(effect.reshape(draws) for effect in drawn.effects)
     return float((np.abs(log_odds) > np.log(99)).mean())

@@ -62,6 +62,10 @@ def write_fit(
         **origin,
     }
     (folder / "diagnostics.json").unlink(missing_ok=True)
+    for table in folder.glob("*.csv"):
+        # A table that this fit was not asked for would pass for its own.
+        if table.stem not in tables.frames:
+            table.unlink()
     attributes = {**origin, "verdict": diagnostics["verdict"], "notes": diagnostics["notes"]}
     for key, value in attributes.items():
         result.tree.attrs[key] = value if isinstance(value, str) else json.dumps(value)

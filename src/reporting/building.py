@@ -99,6 +99,7 @@ def draw_pictures(fit: Fit, rates: dict[tuple[str, ...], pd.DataFrame]) -> dict[
             of_tables.draw_shares(fit.frames, fit.nested, banners),
             of_tables.draw_contrasts(fit.frames["contrasts"], banners),
             of_tables.draw_by_model(fit.frames["contrasts"], banners),
+            of_tables.draw_capability(fit.frames.get("capability"), banners),
             of_tables.draw_sensitivity(fit.frames, fit.nested, banners),
             of_draws.draw_sds(posterior, prior, fit.nested, banners),
             of_draws.draw_predictive_levels(rates, *interval, banners),

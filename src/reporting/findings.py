@@ -1,5 +1,6 @@
 """What is shown first: order of terms, the contrasts that answer the question, and the answer in words."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import pandas as pd
 
 from src.effects.contrasts import MEAN, multiplicity
 from src.effects.variance import HIGHER_ORDER, RESIDUAL
-from src.reporting.words import interval_name, percent_in_text, points, term_name
+from src.reporting.words import interval_name, percent_in_text, plain, points, term_name
 
 MOST_TERMS = 3
 """Terms that the answer names, besides those of the factor asked about."""
@@ -118,6 +119,7 @@ def answer(
         *_of_shares(frames["variance"], nested, asked_factor(frames["contrasts"])),
         *_of_contrasts(overall_contrasts(frames["contrasts"])),
         *_of_models(contrasts_by_model(frames["contrasts"])),
+        *_of_capability(frames.get("capability")),
         f"Brackets hold the {interval_name(first['ci_prob'], first['ci_kind'])}.",
     ]
 
@@ -169,6 +171,18 @@ def _of_models(by_model: pd.DataFrame) -> list[str]:
         f"Within single models the largest difference is that of {largest['level']} in {largest['model']}: "
         f"{_points(largest)} percentage points; {found.excluding_zero} of {found.contrasts} intervals leave "
         f"zero out, where {found.expected_by_chance:.1f} would by chance."
+    ]
+
+
+def _of_capability(capability: pd.DataFrame | None) -> list[str]:
+    if capability is None:
+        return []
+    rows = {row["quantity"]: row for row in capability.to_dict("records")}
+    slope, negative = rows["slope"], rows["slope_negative"]
+    return [
+        "With one standard deviation more capability, the standard deviation of personas within a model is "
+        f"multiplied by {plain(*(math.exp(slope[end]) for end in ('mean', 'ci_lower', 'ci_upper')))}; the "
+        f"probability that it falls with capability is {negative['mean']:.2f}."
     ]
 
 

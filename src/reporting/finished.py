@@ -9,13 +9,18 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from src.effects.capability import COLUMNS as CAPABILITY_COLUMNS
 from src.effects.contrasts import COLUMNS as CONTRAST_COLUMNS
 from src.effects.power_scaling import COLUMNS as POWER_SCALING_COLUMNS
+from src.effects.predictions import COLUMNS as PREDICTION_COLUMNS
 from src.effects.tables import VARIANCE_COLUMNS
 from src.errors import InputError, unknown
 from src.study.paths import StudyPaths
 
-TEXT = {"term", "scale", "ci_kind", "level", "factor", "baseline", "within", "index", "diagnosis"}
+TEXT = {
+    *("term", "scale", "ci_kind", "level", "factor", "baseline", "within", "index", "diagnosis"),
+    *("quantity", "model", "left_out"),
+}
 """Columns of names; all others are numbers."""
 SUMMARY = ["mean", "sd", "ci_lower", "ci_upper", "ci_prob", "ci_kind"]
 COLUMNS = {
@@ -25,10 +30,20 @@ COLUMNS = {
     "effects": ["term", "level", *SUMMARY, "ess_bulk", "ess_tail", "r_hat"],
     "contrasts": CONTRAST_COLUMNS,
     "sensitivity": ["term", "index", "value", "ci_lower", "ci_upper", "null_q95"],
+    "predictions": PREDICTION_COLUMNS,
 }
-"""Columns that each table must have."""
-NONE_ALLOWED = {"ess_bulk", "ess_tail", "r_hat", "prior", "likelihood"}
-"""Numbers that need not exist."""
+"""Columns that each table of a fit must have."""
+ASKED_FOR = {
+    "capability": CAPABILITY_COLUMNS,
+    "compare": ["left_out", "elpd", "se", "p_loo", "elpd_diff", "dse", "pareto_k_bad", "cells"],
+}
+"""Columns of tables that a fit has only where its configuration asks for them."""
+NONE_ALLOWED = {
+    "effects": {"ess_bulk", "ess_tail", "r_hat"},
+    "power_scaling": {"prior", "likelihood"},
+    "capability": {"capability", "sd", "ci_lower", "ci_upper"},
+}
+"""Numbers that need not exist, by table."""
 EMPTY_ALLOWED = {"contrasts", "power_scaling"}
 """Tables without a row where no factor has two levels, or draws were thinned."""
 DIAGNOSTICS = {
@@ -165,7 +180,14 @@ def read_fit(folder: Path) -> Fit:
         If a file is missing, damaged, or of another fit than the rest.
     """
     diagnostics = _diagnostics(folder / "diagnostics.json")
-    frames = {name: read_frame(folder / f"{name}.csv", name) for name in COLUMNS}
+    configuration = diagnostics["configuration"]
+    asked = {
+        # An earlier fit may have left its own behind.
+        "capability": configuration.get("capability") is not None,
+        "compare": bool(configuration.get("fit", {}).get("compare")),
+    }
+    names = [*COLUMNS, *(name for name in ASKED_FOR if asked[name])]
+    frames = {name: read_frame(folder / f"{name}.csv", name) for name in names}
     path = folder / "posterior.nc"
     attributes = _open(path).attrs
     if attributes.get("observations_hash") != diagnostics["observations_hash"]:
@@ -185,7 +207,7 @@ def read_frame(path: Path, name: str) -> pd.DataFrame:
     path : Path
         A CSV file.
     name : str
-        Which of `COLUMNS` it is.
+        Which of `COLUMNS` or `ASKED_FOR` it is.
 
     Returns
     -------
@@ -203,14 +225,15 @@ def read_frame(path: Path, name: str) -> pd.DataFrame:
         raise InputError(f"{path} is missing; run src.fit again") from error
     except (ValueError, OSError) as error:
         raise InputError(f"{path} is damaged ({_line(error)}); run src.fit again") from error
-    lacking = [column for column in COLUMNS[name] if column not in frame]
+    columns = {**COLUMNS, **ASKED_FOR}[name]
+    lacking = [column for column in columns if column not in frame]
     if lacking:
         raise InputError(f"{path} is damaged: it has no column {lacking[0]}; run src.fit again")
     if frame.empty and name not in EMPTY_ALLOWED:
         raise InputError(f"{path} is damaged: it has no row; run src.fit again")
-    for column in [c for c in COLUMNS[name] if c not in TEXT]:
+    for column in [c for c in columns if c not in TEXT]:
         numbers = pd.to_numeric(frame[column], errors="coerce")
-        bad = numbers.isna() & ~(frame[column].eq("") & (column in NONE_ALLOWED))
+        bad = numbers.isna() & ~(frame[column].eq("") & (column in NONE_ALLOWED.get(name, ())))
         if bad.any():
             row = int(bad.to_numpy().argmax())
             raise InputError(

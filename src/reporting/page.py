@@ -28,6 +28,7 @@ from src.reporting.style import Picture
 from src.reporting.words import (
     INDICES,
     interval_name,
+    left_out_name,
     number,
     percent,
     plain,
@@ -121,6 +122,9 @@ def render_page(
         by_model=contrasts_grids(by_model.head(LARGEST)),
         by_model_all=contrasts_grids(by_model.iloc[LARGEST:]),
         others=contrasts_grids(_others(frames["contrasts"])),
+        predictions=predictions_grid(fit.frames["predictions"]),
+        capability=capability_grid(frames["capability"]) if "capability" in frames else None,
+        compare=compare_grid(frames["compare"], fit.nested) if "compare" in frames else None,
         sensitivity=sensitivity_grid(fit),
         deviations=deviations_grid(fit),
         predictive=predictive_grid(rates, first["ci_prob"]),
@@ -139,16 +143,18 @@ def mean_and_interval(frame: pd.DataFrame) -> str:
 
 def shares_grid(caption: str, columns: Mapping[str, tuple[str, str]], fit: Fit) -> Grid:
     """Lay out shares of variance, terms down and scales across."""
+    variance, scaling = fit.frames["variance"], fit.frames["power_scaling"]
     prior_scale = next(scale for frame, scale in columns.values() if frame == "variance_prior")
+    moved = {term: dependence(scaling, prior_scale, term) for term in terms_by_share(variance)}
     rows = []
-    for term in terms_by_share(fit.frames["variance"]):
+    for term, diagnosis in moved.items():
         found = [share(fit.frames[frame], scale, term) for frame, scale in columns.values()]
         if any(found):
             cells = [percent(one["mean"], one["ci_lower"], one["ci_upper"]) if one else "" for one in found]
-            cells.append(dependence(fit.frames["power_scaling"], prior_scale, term))
+            cells += [diagnosis] * any(moved.values())
             rows.append(([term_name(term, fit.nested)], cells, False))
-    caption = f"{caption}: {mean_and_interval(fit.frames['variance'])}"
-    return Grid(caption, ["term"], [*columns, "weight of the prior"], rows)
+    headings = [*columns, *["weight of the prior"] * any(moved.values())]
+    return Grid(f"{caption}: {mean_and_interval(variance)}", ["term"], headings, rows)
 
 
 def contrasts_grids(contrasts: pd.DataFrame) -> list[Grid]:
@@ -204,6 +210,56 @@ def sensitivity_grid(fit: Fit) -> Grid:
     first = fit.frames["variance"].iloc[0]
     level = interval_name(first["ci_prob"], first["ci_kind"])
     return Grid(f"Model-free sensitivity, %: index [{level}, bootstrap]", ["factor"], numbers, rows)
+
+
+def predictions_grid(predictions: pd.DataFrame) -> Grid:
+    """Lay out the refusal probability of a level never asked, factor by factor."""
+    rows = [
+        ([f"a new {row['factor']}"], [percent(row["mean"], row["ci_lower"], row["ci_upper"])], False)
+        for row in predictions.to_dict("records")
+    ]
+    caption = f"Refusal probability of a new level, %: {mean_and_interval(predictions)}"
+    return Grid(caption, ["level"], ["refusal probability"], rows)
+
+
+def capability_grid(capability: pd.DataFrame) -> Grid:
+    """Lay out the spread of personas within each model, the most capable first."""
+    tables = {str(name): table.set_index("model") for name, table in capability.groupby("quantity")}
+    order = tables["implied_sd"].sort_values("capability", ascending=False, kind="stable").index
+    columns = {
+        "capability makes of it, log-odds": ("implied_sd", plain),
+        "these personas, log-odds": ("spread_log_odds", plain),
+        "these personas, points": ("spread_probability", percent),
+    }
+    rows = []
+    for model in order:
+        found = [(tables[quantity].loc[model], write) for quantity, write in columns.values()]
+        cells = [write(row["mean"], row["ci_lower"], row["ci_upper"]) for row, write in found]
+        rows.append(([str(model)], [f"{tables['implied_sd'].loc[model, 'capability']:g}", *cells], False))
+    caption = f"Standard deviation over personas within each model: {mean_and_interval(capability)}"
+    return Grid(caption, ["model"], ["capability", *columns], rows)
+
+
+def compare_grid(compare: pd.DataFrame, nested: Mapping[str, str]) -> Grid:
+    """Lay out how well the model predicts without each of its interactions, the best first."""
+    rows = [
+        (
+            [left_out_name(row["left_out"], nested)],
+            [
+                f"{row['elpd']:,.1f} ± {row['se']:,.1f}",
+                f"{abs(row['elpd_diff']):,.1f} ± {row['dse']:,.1f}",
+                f"{row['pareto_k_bad']:,.0f} of {row['cells']:,.0f}",
+            ],
+            False,
+        )
+        for row in compare.to_dict("records")
+    ]
+    return Grid(
+        "Prediction of cells left out: expected log density ± standard error",
+        ["left out"],
+        ["elpd", "behind the best", "k above 0.7"],
+        rows,
+    )
 
 
 def deviations_grid(fit: Fit) -> Grid:

@@ -185,6 +185,58 @@ def draw_by_model(contrasts: pd.DataFrame, banners: Sequence[str]) -> Picture | 
     return finish(figure, "by_model", title)
 
 
+def draw_capability(capability: pd.DataFrame | None, banners: Sequence[str]) -> Picture | None:
+    """Draw how far personas spread within each model, the most capable model first.
+
+    Parameters
+    ----------
+    capability : pandas.DataFrame or None
+        Rows of ``capability.csv``; None if the fit did not ask.
+    banners : sequence of str
+        What must stand over every output.
+
+    Returns
+    -------
+    Picture or None
+        Models down, log-odds on the left, probability on the right; None if the fit did not ask.
+    """
+    if capability is None:
+        return None
+    title = "How far refusal differs between personas, by capability of the model"
+    level = interval_name(capability["ci_prob"].iloc[0], capability["ci_kind"].iloc[0])
+    how = (
+        f"Standard deviation over personas within each model; mark: mean, line: {level}. A spread that falls "
+        "on the right alone may be a floor: where refusal is rare, probabilities cannot differ much."
+    )
+    rows = dict(iter(capability.groupby("quantity", sort=False)))
+    order = rows["implied_sd"].sort_values("capability", ascending=False, kind="stable")["model"].tolist()
+    figure = new_figure(1.1 + 0.28 * len(order), title, how, banners)
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, quantity, colour, marker, shift, label in (
+        (left, "implied_sd", TOTAL, "s", 0.16, "what capability makes of the spread"),
+        (left, "spread_log_odds", POSTERIOR, "o", -0.16, "personas of this study"),
+        (right, "spread_probability", POSTERIOR, "o", 0.0, ""),
+    ):
+        table = rows[quantity].set_index("model").loc[order]
+        # Log-odds are no shares: undo the percent.
+        scale = 0.01 if axes is left else 1.0
+        columns = ["mean", "ci_lower", "ci_upper"]
+        found = (table[columns] * scale).to_dict("records")
+        _intervals(axes, [(i + shift, row) for i, row in enumerate(found)], columns, colour, marker, label)
+    values = rows["implied_sd"].set_index("model")["capability"]
+    names = [f"{name} ({values[model]:g})" for model, name in zip(order, labels(order), strict=True)]
+    left.set_yticks(range(len(order)), names)
+    left.set_ylim(len(order) - 0.5, -0.5)
+    left.set_ylabel("model (capability)")
+    for axes, unit in ((left, "log-odds"), (right, "percentage points")):
+        axes.set_xlim(left=0)
+        axes.set_xlabel(f"spread over personas, {unit}")
+        axes.grid(axis="x", color=BAND)
+        _stripes(axes, len(order))
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=8)
+    return finish(figure, "capability", title)
+
+
 def draw_sensitivity(
     frames: Mapping[str, pd.DataFrame], nested: Mapping[str, str], banners: Sequence[str]
 ) -> Picture:

@@ -29,6 +29,7 @@ from src.reporting.words import (
     INDICES,
     SIMULATED,
     interval_name,
+    left_out_name,
     number,
     percent,
     plain,
@@ -164,6 +165,8 @@ def show_tables(
     for contrasts, most in ((overall, MOST_LEVELS), (by_model, MOST_PAIRS)):
         if len(contrasts):
             tables.append(contrasts_table(contrasts.head(most), len(contrasts)))
+    if "compare" in frames:
+        tables.append(compare_table(frames["compare"], nested))
     for table in tables:
         console.print(table)
         if table.caption:
@@ -296,6 +299,22 @@ def contrasts_table(contrasts: pd.DataFrame, total: int) -> Table:
     return table
 
 
+def compare_table(compare: pd.DataFrame, nested: Mapping[str, str]) -> Table:
+    """Lay out how well the model predicts without each of its interactions, the best first."""
+    table = _bare_table(
+        "Prediction of cells left out (PSIS-LOO)", ["left out"], ["elpd", "behind the best", "k > 0.7"]
+    )
+    for row in compare.to_dict("records"):
+        table.add_row(
+            escape(left_out_name(row["left_out"], nested)),
+            f"{row['elpd']:,.1f} ± {row['se']:,.1f}",
+            f"{abs(row['elpd_diff']):,.1f} ± {row['dse']:,.1f}",
+            f"{row['pareto_k_bad']:,.0f} of {row['cells']:,.0f}",
+        )
+    table.caption = "±: standard error; k > 0.7: cells whose estimate cannot be trusted"
+    return table
+
+
 def make_console() -> Console:
     """Open the terminal, or plain text of a fixed width where there is none."""
     return Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
@@ -303,7 +322,10 @@ def make_console() -> Console:
 
 def _table(title: str, intervals: pd.DataFrame, names: Iterable[str], numbers: Iterable[str]) -> Table:
     first = intervals.iloc[0]
-    title += f" [{interval_name(first['ci_prob'], first['ci_kind'])}]"
+    return _bare_table(f"{title} [{interval_name(first['ci_prob'], first['ci_kind'])}]", names, numbers)
+
+
+def _bare_table(title: str, names: Iterable[str], numbers: Iterable[str]) -> Table:
     table = Table(
         title=escape(title),
         title_justify="left",

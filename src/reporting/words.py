@@ -12,14 +12,6 @@ APPROXIMATE = "APPROXIMATE POSTERIOR: a first look, not a result; use fit.method
 FAILED = "CHECKS FAILED: these draws are not a result"
 """Stands over every output of a fit whose draws failed a check."""
 
-SCALES = {
-    "probability_first": "probability, own",
-    "probability_total": "probability, total",
-    "latent": "log-odds, new levels",
-    "finite": "log-odds, these levels",
-    "observation": "single responses",
-}
-"""Scales of a share of variance, as a reader meets them."""
 ROWS = {RESIDUAL: "chance of one response", HIGHER_ORDER: "all other interactions"}
 """Rows of the table of shares that are no terms."""
 INDICES = {"sobol_first": "Sobol' index", "optimal_transport": "optimal-transport index"}
@@ -66,6 +58,11 @@ def term_name(term: str, nested: Mapping[str, str]) -> str:
     children = {f: nested[f] for f in factors if nested.get(f) in factors}
     shown = [f for f in factors if f not in children.values()]
     return " × ".join(f"{f} within {children[f]}" if f in children else f for f in shown)
+
+
+def left_out_name(left_out: str, nested: Mapping[str, str]) -> str:
+    """Write which term a compared model lacks; ``nothing`` for the whole model."""
+    return term_name(left_out, nested) if left_out else "nothing"
 
 
 def interval_name(probability: float, kind: str) -> str:

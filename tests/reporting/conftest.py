@@ -35,7 +35,7 @@ def responses() -> pd.DataFrame:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory) -> Path:
-    """A study with responses, a fit by NUTS in ``fit`` and an approximate one of simulated data."""
+    """A study with a fit by NUTS in ``fit``; an approximate one of simulated data in ``fast``, compared."""
     folder = tmp_path_factory.mktemp("runs")
     study = folder / "mine"
     study.mkdir()
@@ -43,7 +43,8 @@ def runs(tmp_path_factory) -> Path:
     responses().assign(engine="simulated").to_parquet(folder / "simulated.parquet")
     common = (f"runs_dir={folder}", "study=mine", "fit.draws=500", "fit.tune=300")
     run("fit", *common)
-    run("fit", *common, "fit.method=fast", "output=fast", f"observations={folder}/simulated.parquet")
+    run("fit", *common, "fit.method=fast", "fit.compare=true", "output=fast",
+        f"observations={folder}/simulated.parquet")  # fmt: skip
     return folder
 
 

@@ -12,6 +12,8 @@ from src.reporting.examples import MOST, refused_examples
 from src.reporting.findings import answer
 from src.reporting.finished import read_fit
 from src.reporting.page import render_page
+from src.reporting.pictures import draw_capability
+from src.reporting.style import drawing
 from src.reporting.words import APPROXIMATE, FAILED, SIMULATED, percent, points
 from tests.reporting.conftest import MODELS, PERSONAS, RESPONSE
 from tests.reporting.pages import Page
@@ -240,3 +242,68 @@ def test_examples_of_few_refusals_are_all_of_them(tmp_path):
     assert refused_examples(tmp_path / "none.parquet", ["model"]) == []
     pd.DataFrame({"model": ["m"], "refused": [1]}).to_parquet(table)
     assert refused_examples(table, ["model"]) == []
+
+
+def test_shares_that_depend_on_the_prior_say_so(fit):
+    scaling = fit.frames["power_scaling"].iloc[:0].copy()
+    scaling.loc[0] = ("model", "latent", 0.2, 0.01, "the prior matters")
+    frames = {**fit.frames, "power_scaling": scaling}
+    page = Page(
+        render_page("mine", type(fit)(fit.folder, fit.diagnostics, frames, fit.structure), {}, {}, [])
+    )
+    table = rows(page, "Share of variance of a response's log-odds")
+    assert {name: cells[-1] for name, cells in table.items() if cells[-1][:1].isalpha()} == {
+        "model": "the prior matters"
+    }
+    assert "the prior matters" not in str(rows(page, "Share of variance of the refusal probability"))
+
+
+def test_predictions_are_those_of_the_table(page, fit):
+    table = rows(page, "Refusal probability of a new level")
+    for row in fit.frames["predictions"].to_dict("records"):
+        expected = percent(row["mean"], row["ci_lower"], row["ci_upper"])
+        assert table[f"a new {row['factor']}"] == [expected]
+
+
+def test_tables_that_were_asked_for_are_shown_and_no_others(page, runs):
+    assert not any(
+        caption.startswith(("Prediction of", "Standard deviation over")) for caption in page.tables
+    )
+    compared = read_fit(runs / "mine" / "fast")
+    table = rows(rendered(compared), "Prediction of cells left out")
+    assert set(table) == {"nothing", "persona × model", "model × task", "persona × task", "all interactions"}
+    for row in compared.frames["compare"].to_dict("records"):
+        name = row["left_out"].replace(":", " × ") or "nothing"
+        assert table[name][0] == f"{row['elpd']:,.1f} ± {row['se']:,.1f}"
+        assert table[name][2] == f"{row['pareto_k_bad']:.0f} of {row['cells']:.0f}"
+
+
+def test_capability_is_answered_in_words_and_shown_by_model(fit):
+    """The most capable model first; the factor of one standard deviation is the slope's exponential."""
+    values = dict(zip(MODELS, [8.0, 10.0, 9.0], strict=True))
+    common = {"ci_prob": 0.9, "ci_kind": "eti"}
+    table = pd.DataFrame(
+        [
+            {"quantity": "slope", "model": "", "mean": -0.5, "ci_lower": -1.0, "ci_upper": 0.0, **common},
+            {"quantity": "slope_negative", "model": "", "mean": 0.95, **common},
+            *(
+                {"quantity": quantity, "model": model, "capability": value, "mean": 1 / value, **common}
+                | {"ci_lower": 0.5 / value, "ci_upper": 2 / value}
+                for quantity in ("implied_sd", "spread_log_odds", "spread_probability")
+                for model, value in values.items()
+            ),
+        ]
+    )
+    frames = {**fit.frames, "capability": table}
+    words = " ".join(answer(frames, fit.diagnostics, fit.nested))
+    assert (
+        "is multiplied by 0.61 [0.37, 1.00]; the probability that it falls with capability is 0.95." in words
+    )
+    other = type(fit)(fit.folder, fit.diagnostics, frames, fit.structure)
+    shown = rows(Page(render_page("mine", other, {}, {}, [])), "Standard deviation over personas")
+    assert list(shown) == [MODELS[1], MODELS[2], MODELS[0]]
+    assert shown[MODELS[1]] == ["10", "0.10 [0.05, 0.20]", "0.10 [0.05, 0.20]", "10.0 [5.0, 20.0]"]
+    with drawing():
+        picture = draw_capability(table, [])
+        assert draw_capability(None, []) is None
+    assert "[bold]qwen[/bold] (10)" in picture.svg.decode()

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from src.reporting.findings import overall_contrasts, share
+from src.reporting.finished import read_fit
 from src.reporting.terminal import contrasts_table, show_tables, show_verdict
 from src.reporting.words import SIMULATED, percent, points
 from tests.reporting.conftest import MODELS, PERSONAS
@@ -107,3 +108,28 @@ def test_a_pipe_gets_plain_text_and_whole_sentences(reported):
     assert re.search(r"^verdict: \w+   R-hat .* s to sample$", done.stdout, re.MULTILINE)
     assert "Of the variance of the refusal probability over the grid, model explains" in done.stdout
     assert done.stderr == ""
+
+
+def test_shares_that_depend_on_the_prior_are_starred(fit):
+    """On the scale of their table, and nowhere else."""
+    rows = [("model", "latent", 0.2, 0.01, "the prior matters"), ("persona", "latent", 0.01, 0.2, "")]
+    scaling = fit.frames["power_scaling"].iloc[:0].copy()
+    for row in rows:
+        scaling.loc[len(scaling)] = row
+    file = io.StringIO()
+    frames = {**fit.frames, "power_scaling": scaling}
+    show_tables(Console(file=file, width=100), frames, fit.diagnostics, fit.nested)
+    probability, log_odds, *others = file.getvalue().split("[90 % equal-tailed interval]")[1:]
+    assert "*" not in probability
+    assert re.findall(r"^ (\S+) \*  ", log_odds, re.MULTILINE) == ["model"]
+    assert "moves with the weight of the prior" in log_odds
+    assert not any(re.search(r" \*  ", table) for table in others)
+
+
+def test_a_comparison_is_shown_best_first(runs):
+    compared = read_fit(runs / "mine" / "fast")
+    table = shown(compared, 80).partition("Prediction of cells left out")[2].partition("note:")[0]
+    elpds = [float(found.replace(",", "")) for found in re.findall(r" (-[\d,]+\.\d) ± ", table)]
+    assert elpds == sorted(elpds, reverse=True)
+    assert len(elpds) == 5
+    assert "-0.0 ±" not in table
