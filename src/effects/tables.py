@@ -150,7 +150,7 @@ def contrast_table(effects: Effects, settings: TableSettings) -> pd.DataFrame:
         settings.ci_prob,
         settings.ci_kind,
         within=within,
-        baselines={f: level for f, level in settings.baseline.items() if f in effects.levels},
+        baselines={f: b for f, b in settings.baseline.items() if b in effects.levels.get(f, ())},
     )
 
 

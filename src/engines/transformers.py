@@ -18,14 +18,12 @@ from src.engines.local.hardware import (
     choose_dtype,
     give_memory_back,
 )
-from src.engines.local.padded import decode_padded
 from src.engines.local.requests import Completion, Request
 from src.errors import InputError, unknown
 from src.study.prompts import Prompt
 
 SYSTEM_ROLES = ("auto", "native", "fold")
 QUANTIZATIONS = ("bnb-8bit", "bnb-4bit")
-_PADDED_BATCH = 32
 
 
 def check(model_cfg: Mapping[str, Any], engine_cfg: Mapping[str, Any]) -> None:
@@ -77,6 +75,7 @@ class TransformersEngine:
         self._tokenizer: Any = None
         self._chat: Chat | None = None
         self._model: Any = None
+        self._decoder: Any = None
         self._identity: Identity | None = None
 
     def identity(self) -> Identity:
@@ -114,19 +113,14 @@ class TransformersEngine:
                 yield Response(job.key, "", len(ids), 0, "error", 1)
             else:
                 requests.append(Request(index, ids, limit, job.seed))
-        for completion in self._decode(model, requests, settings):
+        batch_size = None if self._batch_size == "auto" else int(self._batch_size)
+        for completion in self._decoder.run(requests, settings, self._stop_ids(model), batch_size):
             yield self._response(jobs[completion.index], completion)
 
     def close(self) -> None:
         """Give memory back; the next `generate` loads the weights again."""
-        self._model = None
+        self._model = self._decoder = None
         give_memory_back(self._device)
-
-    def _decode(
-        self, model: Any, requests: Sequence[Request], settings: GenerationSettings
-    ) -> Iterator[Completion]:
-        batch_size = _PADDED_BATCH if self._batch_size == "auto" else int(self._batch_size)
-        return decode_padded(model, requests, settings, self._stop_ids(model), batch_size)
 
     def _response(self, job: Job, completion: Completion) -> Response:
         text = self._tokenizer.decode(
@@ -161,6 +155,8 @@ class TransformersEngine:
         if self._model is None:
             import torch
 
+            from src.engines.local.decoding import Decoder
+
             self._load_chat()
             options: dict[str, Any] = {"dtype": getattr(torch, self._dtype)}
             quantization = self._model_cfg.get("quantization")
@@ -179,6 +175,7 @@ class TransformersEngine:
                     bnb_4bit_compute_dtype=options["dtype"],
                 )
             self._model = self._loaded("AutoModelForCausalLM", **options).eval()
+            self._decoder = Decoder(self._model, self._checkpoint.model_id)
         return self._model
 
     def _loaded(self, auto_class: str, **options: Any) -> Any:

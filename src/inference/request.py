@@ -19,6 +19,8 @@ from src.inference.terms import Structure, build_structure
 
 PRIOR_DRAWS = 1000
 """Draws from the prior, for what is shown beside the posterior."""
+SHIPPED_BASELINE = ("persona", "none")
+"""Factor and level that ``conf/fit.yaml`` names; a table from elsewhere may lack it."""
 FEW_LEVELS = 5
 """Below this a standard deviation is mostly its prior's."""
 KNOWN_FACTORS = ("persona", "model", "task", "paraphrase", "item", "persona_template")
@@ -76,7 +78,24 @@ class Request:
         slope = None if self.capability is None else capability_slope(cells, self.capability)
         structure = build_structure(cells, self.interactions, self.nested, slope)
         prior = read_prior(self.priors, structure.names)
-        return cells, structure, prior, [*cells.notes, *_notes(cells, structure)]
+        return (
+            cells,
+            structure,
+            prior,
+            [*cells.notes, *_notes(cells, structure), *self._baseline_notes(cells)],
+        )
+
+    def _baseline_notes(self, cells: Cells) -> list[str]:
+        """Make sure of the baselines before anything is sampled; a table need not have the shipped one."""
+        notes = []
+        for factor, level in self.tables.baseline.items():
+            levels = cells.levels.get(factor, [level])
+            if level in levels:
+                continue
+            if (factor, level) != SHIPPED_BASELINE:
+                raise unknown(f"baseline level of {factor}", level, levels)
+            notes.append(f"no {factor} is called {level!r}: contrasts are with the mean over its levels")
+        return notes
 
 
 @dataclass(frozen=True, slots=True)

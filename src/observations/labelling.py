@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from src.detect.base import Detector, Texts
 from src.detect.registry import create_detector
+from src.errors import InputError
 from src.observations.labels import label_rows, labels_path, write_labels
 from src.observations.responses import ResponseStore
 from src.observations.table import Summary, build_observations, observations_lock
@@ -40,6 +41,10 @@ def label_study(paths: StudyPaths, detector_cfg: Mapping[str, Any], output: Path
     """
     detector = create_detector(detector_cfg)
     store = ResponseStore(paths.require().responses)
+    if not store.parts():
+        raise InputError(
+            f"study {paths.study} holds no responses yet; run python -m src.generate study={paths.study}"
+        )
     where = labels_path(paths, detector.name) if output is None else output.with_name("labels.parquet")
     with observations_lock(paths):
         write_labels(where, _labels(store, detector))

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from src.effects.tables import TableSettings, tables_from_posterior
+from src.errors import InputError
 from src.inference.diagnostics import diagnose
 from src.inference.fitting import FitSettings
 from src.inference.request import Request, fit_request
@@ -122,3 +123,16 @@ def test_approximation_never_passes(tmp_path, method):
     result, tables, _, _ = fit(grid(4, 4, 3, 20), tmp_path, ask)
     verdict = diagnose(tables.frames["effects"], result.fitted.statistics, result.fitted.approximate)
     assert verdict["verdict"] == "approximate"
+
+
+def test_a_table_without_the_shipped_baseline_is_compared_with_the_mean(tmp_path):
+    ask = request(["persona", "model"], tables=TableSettings(baseline={"persona": "none"}))
+    _, tables, notes, _ = fit(grid(3, 3, 2, 8), tmp_path, ask)
+    assert "no persona is called 'none': contrasts are with the mean over its levels" in notes
+    assert set(tables.frames["contrasts"]["baseline"]) == {"mean"}
+
+
+def test_a_misspelt_baseline_is_named_before_sampling(tmp_path):
+    ask = request(["persona", "model"], tables=TableSettings(baseline={"model": "mm0"}))
+    with pytest.raises(InputError, match="unknown baseline level of model 'mm0'; did you mean m0"):
+        fit(grid(3, 3, 2, 8), tmp_path, ask)
