@@ -32,11 +32,12 @@ def power_scaling_table(tree: xr.DataTree, shares: Mapping[str, Mapping[str, np.
     Returns
     -------
     pandas.DataFrame
-        One row per share that varies. Empty if the log likelihood was thinned and no longer has every draw.
+        One row per share that varies. Empty if shares or log likelihood were thinned: they no longer match.
     """
     likelihood, prior = tree["log_likelihood"].to_dataset(), tree["log_prior"].to_dataset()
     chains, draws = (tree["posterior"].sizes[name] for name in ("chain", "draw"))
-    if likelihood.sizes["draw"] < draws:
+    thinned = any(len(values) < chains * draws for by_term in shares.values() for values in by_term.values())
+    if thinned or likelihood.sizes["draw"] < draws:
         return pd.DataFrame(columns=COLUMNS)
     from arviz_stats import psense
 

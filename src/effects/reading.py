@@ -10,7 +10,7 @@ import xarray as xr
 from src.effects.grid import Effects
 
 
-def read_effects(tree: xr.DataTree, group: str = "posterior") -> Effects:
+def read_effects(tree: xr.DataTree, group: str = "posterior", step: int = 1) -> Effects:
     """Collect the draws of one group.
 
     Parameters
@@ -19,6 +19,8 @@ def read_effects(tree: xr.DataTree, group: str = "posterior") -> Effects:
         As ``posterior.nc`` holds it.
     group : str
         ``posterior`` or ``prior``.
+    step : int
+        Take every so manieth draw of each chain.
 
     Returns
     -------
@@ -29,7 +31,7 @@ def read_effects(tree: xr.DataTree, group: str = "posterior") -> Effects:
     levels, nested = structure["levels"], structure["nested"]
     positions = {child: np.array(table) for child, table in structure["positions"].items()}
     sizes = {f: int(positions[f].max()) + 1 if f in nested else len(levels[f]) for f in levels}
-    data = tree[group].to_dataset()
+    data = tree[group].to_dataset().isel(draw=slice(None, None, step))
     terms = {":".join(term): tuple(term) for term in structure["terms"]}
     present = {}
     for child, table in positions.items():

@@ -22,6 +22,12 @@ VARIANCE_COLUMNS = ["term", "scale", "mean", "sd", "ci_lower", "ci_upper", "ci_p
 """Columns of ``variance.csv``."""
 
 
+GRID_VALUES = 2 * 10**9
+"""Probabilities that are affordable in all; where the grid is larger, fewer draws are averaged over it."""
+LEAST_DRAWS = 100
+"""Draws that are kept all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class TableSettings:
     """How draws become numbers."""
@@ -69,11 +75,20 @@ def tables_from_posterior(tree: xr.DataTree, settings: TableSettings) -> Tables:
     InputError
         If a baseline is no level, or an interval cannot be had.
     """
-    posterior = read_effects(tree)
+    posterior, prior = read_effects(tree), read_effects(tree, "prior")
+    step = max(1, min(-(-posterior.cells * posterior.draws // GRID_VALUES), posterior.draws // LEAST_DRAWS))
+    notes = []
+    if step > 1:
+        posterior = read_effects(tree, step=step)
+        prior = read_effects(tree, "prior", step)
+        notes.append(
+            f"{posterior.cells:,} combinations of levels: shares, contrasts and predictions use "
+            f"{posterior.draws:,} draws"
+        )
     shares = variance_shares(posterior)
     frames = {
         "variance": variance_table(shares, settings),
-        "variance_prior": variance_table(variance_shares(read_effects(tree, "prior")), settings),
+        "variance_prior": variance_table(variance_shares(prior), settings),
         "power_scaling": power_scaling_table(tree, shares.draws),
         "effects": effects_table(tree["posterior"].to_dataset(), settings),
         "contrasts": contrast_table(posterior, settings),
@@ -96,7 +111,9 @@ def tables_from_posterior(tree: xr.DataTree, settings: TableSettings) -> Tables:
     )
     if "capability" in tree.attrs:
         frames["capability"] = capability_table(tree, posterior, settings.ci_prob, settings.ci_kind)
-    return Tables(frames, [*shares.notes, *given_data.notes, *_multiplicity_note(frames["contrasts"])])
+    return Tables(
+        frames, [*notes, *shares.notes, *given_data.notes, *_multiplicity_note(frames["contrasts"])]
+    )
 
 
 def variance_table(shares: Shares, settings: TableSettings) -> pd.DataFrame:

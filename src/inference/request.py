@@ -1,5 +1,6 @@
 """What a configuration asks a fit to do: read, checked, and carried out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from src.effects.grid import GRID_CELLS
 from src.effects.summaries import CI_KINDS
 from src.effects.tables import TableSettings
 from src.errors import InputError, unknown
@@ -78,6 +80,12 @@ class Request:
         slope = None if self.capability is None else capability_slope(cells, self.capability)
         structure = build_structure(cells, self.interactions, self.nested, slope)
         prior = read_prior(self.priors, structure.names)
+        combinations = math.prod(structure.sizes.values())
+        if combinations > GRID_CELLS:
+            raise InputError(
+                f"{' x '.join(structure.sizes)} have {combinations:,} combinations of levels, more than the "
+                f"{GRID_CELLS:,} that can be averaged over; leave out a factor, or nest it in another"
+            )
         return (
             cells,
             structure,

@@ -148,3 +148,16 @@ def test_changed_observations_are_said(fitted, tmp_path):
     (tmp_path / "diagnostics.json").write_text(text)
     changed = write_fit(tmp_path, result, tables, [], configuration)
     assert any("observations changed" in note for note in changed["notes"])
+
+
+def test_large_grids_use_fewer_draws_and_say_so(fitted, monkeypatch):
+    import src.effects.tables as module
+
+    folder, _, tables, _, request = fitted
+    monkeypatch.setattr(module, "GRID_VALUES", 72 * 240)
+    fewer = tables_from_posterior(az.from_netcdf(folder / "posterior.nc"), request.tables)
+    assert "72 combinations of levels: shares, contrasts and predictions use 240 draws" in fewer.notes
+    assert fewer.frames["power_scaling"].empty
+    all_draws = tables.frames["variance"].set_index(["scale", "term"])["mean"]
+    some = fewer.frames["variance"].set_index(["scale", "term"])["mean"]
+    np.testing.assert_allclose(some, all_draws, atol=0.05)
