@@ -63,8 +63,8 @@ def compare(responses: int, bambi: bool) -> None:
         theirs = run("bambi", responses, shape)
         result |= {
             "bambi": theirs,
-            "ratio_cold": round(cold["ess_per_second"] / theirs["ess_per_second"], 1),
-            "ratio_warm": round(warm["ess_per_second"] / theirs["ess_per_second"], 1),
+            "ratio_cold": round(cold["ess_per_second"] / theirs["ess_per_second"]),
+            "ratio_warm": round(warm["ess_per_second"] / theirs["ess_per_second"]),
         }
     show(result)
 
@@ -90,7 +90,11 @@ def run(kind: str, responses: int, shape: str, cache: str | None = None) -> dict
         raise SystemExit(done.stderr)
     result = json.loads(done.stdout.strip().splitlines()[-1])
     seconds -= result.pop("seconds_data")
-    return {"seconds": round(seconds, 2), "ess_per_second": round(result["ess_min"] / seconds, 1), **result}
+    return {
+        "seconds": round(seconds, 2),
+        "ess_per_second": float(f"{result['ess_min'] / seconds:.3g}"),
+        **result,
+    }
 
 
 def fit_ours(responses: int, shape: tuple[int, ...]) -> dict[str, object]:
@@ -197,7 +201,7 @@ def judge(columns: list[np.ndarray], diverging: np.ndarray, steps: np.ndarray) -
     draws = np.concatenate(columns, axis=1)
     found = convergence(draws.reshape(CHAINS, -1, draws.shape[1]))
     return {
-        "ess_min": round(float(np.nanmin(found["ess_bulk"]))),
+        "ess_min": round(float(np.nanmin(found["ess_bulk"])), 1),
         "rhat_max": round(float(np.nanmax(found["r_hat"])), 4),
         "divergences": int(diverging.sum()),
         "gradients_per_draw": round(float(steps.mean()), 1),
