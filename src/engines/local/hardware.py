@@ -109,6 +109,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
 
 
+def free_memory(device: "torch.device") -> int | None:
+    """Say how many bytes of a device's memory nobody uses; None where that cannot be told."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type != "cpu":
+        return None
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return int(psutil.virtual_memory().available)
+
+
 def give_memory_back(device: "str | torch.device") -> None:
     """Return cached blocks of a device to the system."""
     import gc
