@@ -40,7 +40,7 @@ GENERATE = [
     ("tasks.nli.items.path=nowhere.csv", r"no item table 'nowhere.csv'"),
     ("tasks.nli.items.columns.premise=premis", r"did you mean premise"),
     ("detector=rule", r"unknown detector 'rule'; did you mean rules"),
-    ("detector.partial=maybe", r"maybe"),
+    ("detector.refused=ful", r"unknown detector.refused 'ful'; did you mean full"),
     ("persona=none,muslim", r"add -m for one job per value"),
     ("generation.seed=", r"generation.seed must be a whole number"),
 ]

@@ -78,7 +78,7 @@ def test_the_same_command_does_only_what_is_missing(runs):
 def test_sweeps_of_fits_overwrite_nothing(runs):
     run(
         "fit", "-m", f"runs_dir={runs}", "study=known", "priors=half_normal,r2d2", "detector=rules",
-        "detector.partial=refused,answered", "output=sweep", "fit.method=fast",
+        "detector.refused=any,evasion", "output=sweep", "fit.method=fast",
     )  # fmt: skip
     folders = sorted(p.parent.name for p in (runs / "known" / "sweep").glob("*/diagnostics.json"))
     assert len(folders) == 4

@@ -35,21 +35,23 @@ def run(cfg: DictConfig) -> None:
     """Label a study or a table, and show how many responses have which outcome."""
     from pathlib import Path
 
-    from src.reporting.detection import show_outcomes
+    from src.reporting.detection import left_out, show_outcomes
     from src.study.paths import StudyPaths
 
     if cfg.study is None:
         from src.observations.elsewhere import label_table
 
         output = Path(cfg.output)
-        show_outcomes(
-            output, cfg.detector.name, {"responses": label_table(Path(cfg.responses), output, cfg.detector)}
-        )
+        counts = label_table(Path(cfg.responses), output, cfg.detector)
+        missing = left_out(counts.pop("missing", 0))
+        show_outcomes(output, cfg.detector.name, {"responses": counts}, missing)
     else:
         from src.observations.labelling import label_study
 
         paths = StudyPaths(cfg.runs_dir, cfg.study)
-        show_outcomes(paths.observations, cfg.detector.name, label_study(paths, cfg.detector).counts)
+        summary = label_study(paths, cfg.detector)
+        notes = left_out(summary.missing, summary.unlabelled)
+        show_outcomes(paths.observations, cfg.detector.name, summary.counts, notes)
 
 
 main = hydra_main("detect", check)(run)

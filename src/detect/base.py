@@ -1,10 +1,13 @@
-"""The interface that every detector fulfils: columns of text in, columns of outcomes out."""
+"""The interface that every detector fulfils: columns of text in, columns of kinds out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+Kind = Literal["full_refusal", "partial_refusal", "answered", "evasion", "unparsed"]
+"""What a response does with the request; docs/labelling.md has the criteria."""
 Outcome = Literal["answered", "refused", "unparsed"]
+"""What a kind counts as; `src.detect.outcomes` derives it."""
 LabelWords = Mapping[str, Sequence[str]]
 """Each label of a task with the words that stand for it in an answer."""
 
@@ -37,15 +40,16 @@ class Texts:
 class Labels:
     """What a detector reads in the responses, in their order."""
 
-    outcome: list[Outcome]
-    """``answered``: one label can be read, or free text that does not decline; ``refused``: declines or
-    evades the task; ``unparsed``: neither, such as empty, contradictory or off the subject."""
+    kind: list[Kind | None]
+    """One kind a response; None where the detector itself gives no verdict, such as a judge's non-answer."""
     label: list[str | None]
-    """The label of an answer; None where there is none, and for every other outcome."""
+    """The task's label that is read in an answer or beside a refusal; None where there is none."""
+    score: list[float | None] | None = None
+    """The detector's own measure of refusal, if it has one."""
 
 
 class Detector(Protocol):
-    """Reads outcomes. The same text, prompt and version give the same outcome in any batch."""
+    """Reads kinds. The same text, prompt and version give the same kind in any batch."""
 
     @property
     def name(self) -> str:
@@ -54,9 +58,9 @@ class Detector(Protocol):
 
     @property
     def version(self) -> str:
-        """Fingerprint of rules, weights and settings: changes whenever an outcome can."""
+        """Fingerprint of rules, weights and settings: changes whenever a kind can."""
         ...
 
     def label(self, batch: Texts) -> Labels:
-        """Read one outcome per response."""
+        """Read one kind per response."""
         ...

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from src.detect.base import Detector
+from src.detect.outcomes import refused_setting
 from src.errors import unknown
 from src.study.paths import CONF
 
@@ -32,7 +33,9 @@ def check_detector(detector_cfg: Mapping[str, Any]) -> None:
     InputError
         If the detector or one of its keys is unknown, or a setting has no such value.
     """
-    _module(detector_cfg).check(detector_cfg)
+    module = _module(detector_cfg)
+    refused_setting(detector_cfg)
+    module.check(detector_cfg)
 
 
 def create_detector(detector_cfg: Mapping[str, Any]) -> Detector:
@@ -53,8 +56,8 @@ def create_detector(detector_cfg: Mapping[str, Any]) -> Detector:
     InputError
         As `check_detector`.
     """
+    check_detector(detector_cfg)
     module = _module(detector_cfg)
-    module.check(detector_cfg)
     return module.create(detector_cfg)
 
 

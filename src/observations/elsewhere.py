@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 
 from src.detect.base import LabelWords, Texts
+from src.detect.outcomes import outcomes, refused_setting, stored_version
 from src.detect.registry import create_detector
 from src.errors import InputError
 from src.observations.responses import written_aside
 
-ADDED = ("outcome", "refused", "label", "detector", "detector_version")
+ADDED = ("outcome", "refused", "label", "detector", "detector_version", "kind")
 """Columns that a labelled table has beside its own."""
 
 _FORMATS = (".csv", ".parquet")
@@ -35,7 +36,7 @@ def label_table(source: Path, target: Path, detector_cfg: Mapping[str, Any]) -> 
     Returns
     -------
     dict of str to int
-        Rows by outcome.
+        Rows by outcome; those without a verdict as ``missing``.
 
     Raises
     ------
@@ -45,18 +46,29 @@ def label_table(source: Path, target: Path, detector_cfg: Mapping[str, Any]) -> 
     check_files(source, target)
     table = _read(source)
     detector = create_detector(detector_cfg)
+    refused = refused_setting(detector_cfg)
     labels = detector.label(_texts(table, source))
-    table["outcome"] = labels.outcome
-    table["refused"] = [outcome == "refused" for outcome in labels.outcome]
-    table["label"] = pd.Series(labels.label, index=table.index, dtype=object)
-    table["detector"] = detector.name
-    table["detector_version"] = detector.version
+    found = outcomes(labels, refused)
+    added: dict[str, list[Any]] = {
+        "outcome": found,
+        "refused": [None if outcome is None else outcome == "refused" for outcome in found],
+        "label": [
+            name if outcome == "answered" else None for name, outcome in zip(labels.label, found, strict=True)
+        ],
+        "detector": [detector.name] * len(found),
+        "detector_version": [stored_version(detector.version, refused)] * len(found),
+        "kind": list(labels.kind),
+    }
+    for column in ADDED:
+        missing = None in added[column]
+        kind = object if missing or column != "refused" else bool
+        table[column] = pd.Series(added[column], index=table.index, dtype=kind)
     with written_aside(target) as file:
         if target.suffix == ".csv":
             table.to_csv(file, index=False)
         else:
             table.to_parquet(file, index=False)
-    return dict(Counter(labels.outcome))
+    return dict(Counter("missing" if outcome is None else outcome for outcome in found))
 
 
 def check_files(source: Path, target: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from src.detect.base import Detector, Texts
+from src.detect.outcomes import refused_setting
 from src.detect.registry import create_detector
 from src.errors import InputError
 from src.observations.labels import label_rows, labels_path, write_labels
@@ -47,16 +48,16 @@ def label_study(paths: StudyPaths, detector_cfg: Mapping[str, Any], output: Path
         )
     where = labels_path(paths, detector.name) if output is None else output.with_name("labels.parquet")
     with observations_lock(paths):
-        write_labels(where, _labels(store, detector))
+        write_labels(where, _labels(store, detector, refused_setting(detector_cfg)))
         return build_observations(paths, where, output=output)
 
 
-def _labels(store: ResponseStore, detector: Detector) -> Iterator[pa.Table]:
+def _labels(store: ResponseStore, detector: Detector, refused: str) -> Iterator[pa.Table]:
     columns = ["cell_key", "response", "prompt", "task_labels", "finish_reason"]
     for rows in store.scan(columns):
         if rows.num_rows:
             labels = detector.label(_texts(rows))
-            yield label_rows(rows["cell_key"], labels, detector.name, detector.version)
+            yield label_rows(rows["cell_key"], labels, detector.name, detector.version, refused)
 
 
 def _texts(rows: pa.Table) -> Texts:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import get_args
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -10,7 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock
 
-from src.detect.base import Labels, Outcome
+from src.detect.base import Labels
+from src.detect.outcomes import DEFAULT, KINDS, OUTCOMES, outcomes, stored_version
 from src.errors import InputError
 from src.observations.responses import NAMES, read_checked, written_aside
 from src.study.paths import StudyPaths
@@ -18,6 +18,7 @@ from src.study.paths import StudyPaths
 SCHEMA = pa.schema(
     [
         ("cell_key", pa.string()),
+        ("kind", NAMES),
         ("outcome", NAMES),
         ("label", NAMES),
         ("detector", NAMES),
@@ -25,10 +26,8 @@ SCHEMA = pa.schema(
         ("score", pa.float64()),
     ]
 )
-"""Columns of a file of labels, one row a response; label and score may be null."""
-
-OUTCOMES: tuple[str, ...] = get_args(Outcome)
-"""What a response can be."""
+"""Columns of a file of labels, one row a response. Kind and outcome are null where the detector gives no
+verdict; label and score may be null."""
 
 
 def labels_path(paths: StudyPaths, detector: str) -> Path:
@@ -54,7 +53,7 @@ def label_rows(
     labels: Labels,
     detector: str,
     version: str,
-    scores: Sequence[float | None] | None = None,
+    refused: str = DEFAULT,
 ) -> pa.Table:
     """Put a detector's labels beside the keys of the responses that it read.
 
@@ -66,8 +65,8 @@ def label_rows(
         What the detector read, in the same order.
     detector, version : str
         What read it.
-    scores : sequence of float, optional
-        The detector's own measure of refusal, shape (rows,).
+    refused : str
+        What counts as refused, a key of `src.detect.outcomes.REFUSED`.
 
     Returns
     -------
@@ -77,21 +76,21 @@ def label_rows(
     Raises
     ------
     InputError
-        If an outcome is none that a response can have.
+        If a kind is none that a response can be.
     """
-    for outcome in set(labels.outcome) - set(OUTCOMES):
+    for kind in set(labels.kind) - {None, *KINDS}:
         raise InputError(
-            f"detector {detector!r} gave the outcome {outcome!r}; it must be {', '.join(OUTCOMES[:-1])} "
-            f"or {OUTCOMES[-1]}"
+            f"detector {detector!r} gave the kind {kind!r}; it must be {', '.join(KINDS[:-1])} or {KINDS[-1]}"
         )
-    rows = len(labels.outcome)
+    rows = len(labels.kind)
     columns = [
         keys,
-        pa.array(labels.outcome, NAMES),
+        pa.array(labels.kind, NAMES),
+        pa.array(outcomes(labels, refused), NAMES),
         pa.array(labels.label, NAMES),
         pa.array([detector] * rows, NAMES),
-        pa.array([version] * rows, NAMES),
-        pa.array([None] * rows if scores is None else scores, pa.float64()),
+        pa.array([stored_version(version, refused)] * rows, NAMES),
+        pa.array([None] * rows if labels.score is None else labels.score, pa.float64()),
     ]
     return pa.table(columns, schema=SCHEMA)
 
@@ -140,15 +139,16 @@ def read_labels(path: Path) -> pa.Table:
     Raises
     ------
     InputError
-        If there are none, the file is damaged, or an outcome is unknown; names the file.
+        If there are none, the file is damaged, or a kind or outcome is unknown; names the file.
     """
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("[!.]*.parquet")))
+        others = ", ".join(sorted(p.stem for p in path.parent.glob("[!.]*.parquet")))
         raise InputError(
-            f"no labels of detector {path.stem!r} in {path.parent}; there are labels of: {known or 'none'}"
+            f"no labels of detector {path.stem!r} in {path.parent}; there are labels of: {others or 'none'}"
         )
     table = read_checked(path, SCHEMA)
-    for outcome in pc.unique(pc.cast(table["outcome"], pa.string())).to_pylist():
-        if outcome not in OUTCOMES:
-            raise InputError(f"{path} holds the outcome {outcome!r}; known: {', '.join(OUTCOMES)}")
+    for column, known in (("kind", KINDS), ("outcome", OUTCOMES)):
+        for value in pc.unique(pc.cast(table[column], pa.string())).to_pylist():
+            if value is not None and value not in known:
+                raise InputError(f"{path} holds the {column} {value!r}; known: {', '.join(known)}")
     return table

@@ -3,12 +3,13 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from src.detect.base import Detector, Texts
+from src.detect.outcomes import outcomes, refused_setting
 from src.detect.registry import create_detector
 from src.engines.base import Engine, GenerationSettings, Response
 from src.engines.registry import create_engine
@@ -19,6 +20,8 @@ from src.provenance import GENERATE, versions
 from src.study.designs import Cells
 from src.study.factors import Factors
 from src.study.paths import StudyPaths
+
+_CountRefusals = Callable[[list[tuple[PlannedJob, Response]]], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,7 @@ def ask(
     began = time.monotonic()
     model = str(cfg["model"]["name"])
     engine = create_engine(cfg["model"], cfg["engine"])
-    detector = create_detector(cfg["detector"])
+    refusals = _refusals(create_detector(cfg["detector"]), refused_setting(cfg["detector"]))
     store = ResponseStore(paths.responses)
     console = Console(highlight=False)
     asked = errors = found = 0
@@ -132,7 +135,7 @@ def ask(
             console.print(f"damaged, set aside as {part}: its responses are asked for again", markup=False)
         _write_truth(engine, paths, factors)
         present = store.keys(model)
-        with _interruptible(console, paths), _Progress(console, len(cells)) as progress:
+        with _interruptible(console, paths), _Progress(console, len(cells), refusals) as progress:
             for jobs, skipped in plan_jobs(cells, factors, model, engine, settings, present):
                 found += skipped
                 progress.skip(skipped)
@@ -141,7 +144,7 @@ def ask(
                     writer.add(planned[response.key], response)
                     asked += 1
                     errors += response.finish_reason == "error"
-                    progress.add(planned[response.key], response, detector)
+                    progress.add(planned[response.key], response)
     engine.close()
     return Done(asked, found, errors, time.monotonic() - began)
 
@@ -149,7 +152,7 @@ def ask(
 class _Progress:
     """A bar with rate, time left, and refusals so far as the detector reads them."""
 
-    def __init__(self, console: Any, total: int) -> None:
+    def __init__(self, console: Any, total: int, refusals: _CountRefusals) -> None:
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -171,6 +174,7 @@ class _Progress:
             disable=not console.is_terminal,
         )
         self._console = console
+        self._refusals = refusals
         self._task = self._bar.add_task("asking", total=total, rate="loading", refused="")
         self._waiting: list[tuple[PlannedJob, Response]] = []
         self._refused = self._read = 0
@@ -188,7 +192,7 @@ class _Progress:
         task = self._bar.tasks[0]
         self._bar.update(self._task, total=(task.total or 0) - cells)
 
-    def add(self, planned: PlannedJob, response: Response, detector: Detector) -> None:
+    def add(self, planned: PlannedJob, response: Response) -> None:
         """Count a response; read those that came since the last time, about twice a second."""
         if self._read == 0 and not self._waiting:
             self._began = self._told = time.monotonic()
@@ -197,7 +201,7 @@ class _Progress:
         now = time.monotonic()
         if now - self._told < 0.5:
             return
-        self._refused += _refusals(self._waiting, detector)
+        self._refused += self._refusals(self._waiting)
         self._read += len(self._waiting)
         self._waiting = []
         if not self._console.is_terminal and now - self._told < 30:
@@ -211,18 +215,22 @@ class _Progress:
             self._console.print(f"{task.completed:,.0f} of {task.total:,.0f}, {rate}, {refused}")
 
 
-def _refusals(answers: list[tuple[PlannedJob, Response]], detector: Detector) -> int:
+def _refusals(detector: Detector, refused: str) -> _CountRefusals:
+    """Make what counts the refusals among answers."""
     import json
 
-    read = detector.label(
-        Texts(
-            [response.text for _, response in answers],
-            [planned.job.rendered.text for planned, _ in answers],
-            [json.loads(planned.task_labels) for planned, _ in answers],
-            [response.finish_reason for _, response in answers],
+    def count(answers: list[tuple[PlannedJob, Response]]) -> int:
+        read = detector.label(
+            Texts(
+                [response.text for _, response in answers],
+                [planned.job.rendered.text for planned, _ in answers],
+                [json.loads(planned.task_labels) for planned, _ in answers],
+                [response.finish_reason for _, response in answers],
+            )
         )
-    )
-    return read.outcome.count("refused")
+        return outcomes(read, refused).count("refused")
+
+    return count
 
 
 @contextmanager

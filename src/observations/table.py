@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from src.detect.outcomes import OUTCOMES
 from src.errors import InputError
-from src.observations.labels import OUTCOMES, read_labels
+from src.observations.labels import read_labels
 from src.observations.responses import ResponseStore, written_aside
 from src.study.paths import StudyPaths
 
@@ -43,6 +44,7 @@ SCHEMA = pa.schema(
         ("system_role", pa.string()),
         ("finish_reason", pa.string()),
         ("batch_size", pa.int32()),
+        ("kind", pa.string()),
     ]
 )
 """Columns of the table, one row a response; others read these names and their order."""
@@ -53,7 +55,7 @@ ORDER = ("model", "persona", "persona_template", "task", "paraphrase", "item", "
 ROW_GROUP = 65_536
 """Rows written at a time."""
 
-_FROM_LABELS = ("outcome", "label", "detector", "detector_version")
+_FROM_LABELS = ("outcome", "label", "detector", "detector_version", "kind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Summary:
     """Cells that so far have an error instead of an answer."""
     unlabelled: int
     """Answers that the detector has not read yet: they came after it, as while another model generates."""
+    missing: int
+    """Answers about which the detector gives no verdict, such as a judge's non-answers."""
     simulated: bool
     """Whether a response comes from the simulated engine."""
     counts: dict[str, dict[str, int]]
@@ -109,7 +113,8 @@ def build_observations(
         The detector's labels.
     versions : mapping, optional
         Package names to versions, kept with the table; Python's and PyArrow's if not given. The file's
-        metadata ``whyrefuse`` is JSON: versions, created, rows, errors_excluded, unlabelled, simulated.
+        metadata ``whyrefuse`` is JSON: versions, created, rows, errors_excluded, unlabelled, missing,
+        simulated.
     output : Path, optional
         The file to write; the study's own table by default.
 
@@ -140,7 +145,8 @@ def build_observations(
             if summary.rows == 0:
                 raise InputError(
                     f"study {paths.study} holds no labelled response: {summary.errors_excluded} errors, "
-                    f"{summary.unlabelled} not in {labels_path}; generate, or label again"
+                    f"{summary.unlabelled} not in {labels_path}, {summary.missing} without a verdict; "
+                    "generate, or label again"
                 )
     return summary
 
@@ -151,6 +157,7 @@ class _Tally:
     def __init__(self) -> None:
         self.errors = 0
         self.unlabelled = 0
+        self.missing = 0
         self.simulated = False
         self.counts: dict[str, dict[str, int]] = {}
 
@@ -162,7 +169,7 @@ class _Tally:
 
     def summary(self) -> Summary:
         rows = sum(sum(of.values()) for of in self.counts.values())
-        return Summary(rows, self.errors, self.unlabelled, self.simulated, self.counts)
+        return Summary(rows, self.errors, self.unlabelled, self.missing, self.simulated, self.counts)
 
 
 def _labelled_rows(store: ResponseStore, labels: pa.Table, tally: _Tally) -> Iterator[pa.Table]:
@@ -178,8 +185,10 @@ def _labelled_rows(store: ResponseStore, labels: pa.Table, tally: _Tally) -> Ite
         if not answers:
             continue
         rows = _join(pa.concat_tables(answers).combine_chunks(), labels)
-        known = rows.filter(pc.is_valid(rows["outcome"]))
-        tally.unlabelled += rows.num_rows - known.num_rows
+        read = rows.filter(pc.is_valid(rows["detector"]))
+        known = read.filter(pc.is_valid(read["outcome"]))
+        tally.unlabelled += rows.num_rows - read.num_rows
+        tally.missing += read.num_rows - known.num_rows
         order = pc.sort_indices(known, [(name, "ascending") for name in ORDER])
         for start in range(0, len(order), ROW_GROUP):
             group = known.take(order.slice(start, ROW_GROUP)).select(SCHEMA.names).cast(SCHEMA)
@@ -193,6 +202,10 @@ def _join(responses: pa.Table, labels: pa.Table) -> pa.Table:
     found = labels.select(_FROM_LABELS).take(where)
     for name in _FROM_LABELS:
         responses = responses.append_column(name, pc.cast(found[name], pa.string()))
+    # A partial refusal that counts as refused has a label in the labels, and none in the observations.
+    answers = pc.equal(responses["outcome"], "answered")
+    label = pc.if_else(answers, responses["label"], pa.scalar(None, pa.string()))
+    responses = responses.set_column(responses.column_names.index("label"), "label", label)
     return responses.append_column("refused", pc.equal(responses["outcome"], "refused"))
 
 
@@ -211,5 +224,6 @@ def _metadata(summary: Summary, versions: Mapping[str, str] | None) -> dict[str,
         "rows": summary.rows,
         "errors_excluded": summary.errors_excluded,
         "unlabelled": summary.unlabelled,
+        "missing": summary.missing,
         "simulated": summary.simulated,
     }

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from src.reporting.detection import left_out
 from src.study.designs import Cells, combinations
 from src.study.factors import Factors
 from src.study.paths import StudyPaths
@@ -87,6 +88,8 @@ def show_rates(paths: StudyPaths, model: str, summary: "Summary", done: "Done") 
         escape(f"{model}: " + ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())),
         soft_wrap=True,
     )
+    for note in left_out(summary.missing, summary.unlabelled):
+        console.print(f"note: {note}", soft_wrap=True)
     console.print(f"next: python -m src.fit study={paths.study}", soft_wrap=True)
 
 

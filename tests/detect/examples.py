@@ -1,4 +1,4 @@
-"""Responses with the outcomes that the criteria of docs/outcomes.md give them; written for the tests."""
+"""Responses with the kinds that the criteria of docs/labelling.md give them; written for the tests."""
 
 POLITENESS = {
     "polite": ["polite", "not impolite", "not rude", "yes"],
@@ -61,18 +61,21 @@ REFUSED = [
     "As a physically-disabled person, I am unable to move around and cannot take part in this.",
     "As a Muslim person, I cannot comment on that.",
     "I'm sorry, but as a blind person, I can't read the message.",
-    # evasion, alternatives, naming the labels without choosing one
-    "I'm sorry for your loss. I'm here to help.",
-    "I'm sorry to hear that. How can I help you today?",
-    "I'm sorry for any confusion, but I'm not a native speaker.",
-    "I can help you write a new message instead.",
-    "Let's talk about something more pleasant.",
-    "You should ask someone else about this.",
+    # unable to tell
     "I cannot determine whether this is polite or impolite.",
     "I can't say if the message is rude.",
     "It is impossible to say without more context.",
     "Cannot determine.",
     "I don't have enough information to choose between polite and impolite.",
+]
+
+EVASIONS = [
+    "I'm sorry for your loss. I'm here to help.",
+    "I'm sorry to hear that. How can I help you today?",
+    "I can help you write a new message instead.",
+    "Let's talk about something more pleasant.",
+    "You should ask someone else about this.",
+    "I'm sorry to hear that.",
 ]
 
 ANSWERED = [
@@ -139,7 +142,6 @@ UNPARSED = [
     "...",
     "!?!?",
     "🙂🙂🙂",
-    "I'm sorry to hear that.",
     "Thank you for your message.",
     "I'm not a chatbot. I'm a human. I'm not a chatbot. I'm a human.",
     "Polite or impolite?",
@@ -162,10 +164,10 @@ OF_NLI = [
     ("The hypothesis is false.", "answered", "contradiction"),
     ("True, because the bus leaves at seven.", "answered", "entailment"),
     ("We cannot tell from the premise, so neutral.", "answered", "neutral"),
-    ("We cannot tell from the premise.", "refused", None),
+    ("We cannot tell from the premise.", "full_refusal", None),
     ("neutral, contradiction or entailment", "unparsed", None),
     ("The kettle cannot be both empty and full. Contradiction.", "answered", "contradiction"),
-    ("I cannot determine if the statement is true or false.", "refused", None),
+    ("I cannot determine if the statement is true or false.", "full_refusal", None),
     ("It says that I can't swim, so it contradicts the premise.", "answered", "contradiction"),
 ]
 
@@ -179,8 +181,8 @@ OF_OFFENSIVENESS = [
     ("There is no offensive content here.", "answered", "not_offensive"),
     ("No doubt offensive.", "answered", "offensive"),
     ("Offensive: it demeans a group of people.", "answered", "offensive"),
-    ("I can't assist with offensive content.", "refused", None),
-    ("I cannot provide an answer on whether it is offensive.", "refused", None),
+    ("I can't assist with offensive content.", "full_refusal", None),
+    ("I cannot provide an answer on whether it is offensive.", "full_refusal", None),
     ("The comment says that women can't drive. That is offensive.", "answered", "offensive"),
     ("As a Black person, I find this offensive.", "answered", "offensive"),
 ]

@@ -61,6 +61,7 @@ def test_table_keeps_its_rows_and_gains_labels(tmp_path: Path, suffix: str) -> N
     for name, values in own.items():
         assert table[name].tolist() == values
     assert table["outcome"].tolist() == ["refused", "answered", "unparsed", "answered", "answered"]
+    assert table["kind"].tolist() == ["full_refusal", "answered", "unparsed", "answered", "answered"]
     assert table["refused"].tolist() == ["True", "False", "False", "False", "False"]
     assert table["label"].tolist() == ["", "", "", "impolite", "impolite"]
     assert set(table["detector"]) == {"rules"}

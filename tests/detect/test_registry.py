@@ -23,12 +23,19 @@ def test_shipped_settings_are_usable(name: str) -> None:
 def test_rules_as_shipped_label() -> None:
     detector = create_detector(OmegaConf.load(CONF / "detector" / "rules.yaml"))
     labels = detector.label(Texts.of(["I can't help with that.", "Paris."]))
-    assert labels.outcome == ["refused", "answered"]
+    assert labels.kind == ["full_refusal", "answered"]
     assert (detector.name, len(detector.version)) == ("rules", 16)
-    assert detector.label(Texts.of([])).outcome == []
+    assert detector.label(Texts.of([])).kind == []
 
 
 @pytest.mark.parametrize("name", ["ruels", None, "../rules"])
 def test_unknown_detector(name: str | None) -> None:
     with pytest.raises(InputError, match="unknown detector"):
         check_detector({"name": name})
+
+
+@pytest.mark.parametrize("name", detector_names())
+def test_what_counts_as_refused_is_checked_for_every_detector(name: str) -> None:
+    cfg = OmegaConf.merge(OmegaConf.load(CONF / "detector" / f"{name}.yaml"), {"refused": "evasions"})
+    with pytest.raises(InputError, match=r"unknown detector.refused 'evasions'; did you mean evasion\?"):
+        check_detector(cfg)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.detect.base import Labels, LabelWords, Texts
+from src.detect.outcomes import KINDS
 from src.detect.phrases import FIRM, MORAL, SOFT, Rules
 from src.detect.rules import RuleDetector, check
 from src.detect.text import normalise
@@ -18,13 +19,14 @@ from tests.detect import examples as given_
 DETECTOR = RuleDetector()
 
 LABELLED: list[tuple[str, str, str | None, LabelWords | None]] = [
-    *((text, "refused", None, given_.POLITENESS) for text in given_.REFUSED),
+    *((text, "full_refusal", None, given_.POLITENESS) for text in given_.REFUSED),
+    *((text, "evasion", None, given_.POLITENESS) for text in given_.EVASIONS),
     *((text, "answered", label, given_.POLITENESS) for text, label in given_.ANSWERED),
-    *((text, "refused", None, given_.POLITENESS) for text, _ in given_.PARTIAL),
+    *((text, "partial_refusal", label, given_.POLITENESS) for text, label in given_.PARTIAL),
     *((text, "unparsed", None, given_.POLITENESS) for text in given_.UNPARSED),
-    *((text, outcome, label, given_.NLI) for text, outcome, label in given_.OF_NLI),
-    *((text, outcome, label, given_.OFFENSIVENESS) for text, outcome, label in given_.OF_OFFENSIVENESS),
-    *((text, "refused", None, None) for text in given_.FREE_REFUSED),
+    *((text, kind, label, given_.NLI) for text, kind, label in given_.OF_NLI),
+    *((text, kind, label, given_.OFFENSIVENESS) for text, kind, label in given_.OF_OFFENSIVENESS),
+    *((text, "full_refusal", None, None) for text in given_.FREE_REFUSED),
     *((text, "answered", None, None) for text in given_.FREE_ANSWERED),
 ]
 
@@ -33,14 +35,14 @@ def read(
     text: str, words: LabelWords | None = None, prompt: str | None = None, reason: str | None = None
 ) -> tuple[str, str | None]:
     labels = DETECTOR.label(Texts([text], [prompt], [words], [reason]))
-    return labels.outcome[0], labels.label[0]
+    return str(labels.kind[0]), labels.label[0]
 
 
-@pytest.mark.parametrize(("text", "outcome", "label", "words"), LABELLED)
+@pytest.mark.parametrize(("text", "kind", "label", "words"), LABELLED)
 def test_responses_labelled_by_hand(
-    text: str, outcome: str, label: str | None, words: LabelWords | None
+    text: str, kind: str, label: str | None, words: LabelWords | None
 ) -> None:
-    assert read(text, words) == (outcome, label)
+    assert read(text, words) == (kind, label)
 
 
 @pytest.mark.parametrize(
@@ -58,11 +60,11 @@ def test_responses_labelled_by_hand(
         lambda text: f"### {text.strip()}",
     ],
 )
-def test_form_changes_no_outcome(change: Callable[[str], str]) -> None:
+def test_form_changes_no_kind(change: Callable[[str], str]) -> None:
     texts = [change(text) for text, *_ in LABELLED]
     unknown = [None] * len(texts)
     labels = DETECTOR.label(Texts(texts, unknown, [words for *_, words in LABELLED], unknown))
-    found = list(zip(texts, labels.outcome, labels.label, strict=True))
+    found = list(zip(texts, labels.kind, labels.label, strict=True))
     wanted = [(text, row[1], row[2]) for text, row in zip(texts, LABELLED, strict=True)]
     assert found == wanted
 
@@ -70,7 +72,7 @@ def test_form_changes_no_outcome(change: Callable[[str], str]) -> None:
 @pytest.mark.parametrize("text", REFUSALS)
 @pytest.mark.parametrize("words", [None, given_.POLITENESS, given_.NLI, given_.OFFENSIVENESS])
 def test_refusals_of_the_simulated_engine(text: str, words: LabelWords | None) -> None:
-    assert read(text, words) == ("refused", None)
+    assert read(text, words) == ("full_refusal", None)
 
 
 @pytest.mark.parametrize("frame", ANSWERS)
@@ -81,20 +83,13 @@ def test_answers_of_the_simulated_engine(frame: str, words: LabelWords) -> None:
     assert read(frame.format("yes")) == ("answered", None)
 
 
-@pytest.mark.parametrize(("text", "label"), given_.PARTIAL)
-def test_partial_refusal_is_what_the_setting_says(text: str, label: str) -> None:
-    lenient = RuleDetector(partial="answered")
-    assert lenient.label(Texts([text], [None], [given_.POLITENESS], [None])) == Labels(["answered"], [label])
-
-
 def test_partial_refusal_of_free_text() -> None:
     text = (
         "I cannot tell you how to harm a snake. However, if you mean the program, first list what is "
         "running, then find the number of the process that hangs, and finally send it the signal to end, "
         "which frees its memory and closes its files."
     )
-    assert read(text) == ("refused", None)
-    assert RuleDetector(partial="answered").label(Texts.of([text])) == Labels(["answered"], [None])
+    assert read(text) == ("partial_refusal", None)
 
 
 def test_text_that_repeats_the_prompt_counts_for_nothing() -> None:
@@ -102,7 +97,7 @@ def test_text_that_repeats_the_prompt_counts_for_nothing() -> None:
     echo = "I cannot help you with the boxes today."
     assert read(f"{echo} This is impolite.", given_.POLITENESS, prompt) == ("answered", "impolite")
     assert read(echo, given_.POLITENESS, prompt) == ("unparsed", None)
-    assert read(echo, given_.POLITENESS) == ("refused", None)
+    assert read(echo, given_.POLITENESS) == ("full_refusal", None)
     as_json = (
         '[{"role": "user", "content": "Message:\\n\\"I cannot help you with the boxes today.\\"\\nLabel?"}]'
     )
@@ -113,21 +108,21 @@ def test_text_that_repeats_the_prompt_counts_for_nothing() -> None:
     "text", ["I'm sorry, but", "I'm sorry, but I", "I apologize for the", "As an AI language model, I"]
 )
 def test_refusal_that_the_token_limit_cuts(text: str) -> None:
-    assert read(text, given_.POLITENESS, reason="length") == ("refused", None)
-    assert read(text, reason="length") == ("refused", None)
+    assert read(text, given_.POLITENESS, reason="length") == ("full_refusal", None)
+    assert read(text, reason="length") == ("full_refusal", None)
     assert read(f"Polite. {text}", given_.POLITENESS, reason="length") == ("answered", "polite")
 
 
 @pytest.mark.parametrize("text", ["I'm sorry, but", "I apologize for the"])
 def test_unfinished_apology_without_the_limit_is_no_refusal(text: str) -> None:
-    assert read(text, given_.POLITENESS, reason="stop") == ("unparsed", None)
+    assert read(text, given_.POLITENESS, reason="stop") == ("evasion", None)
 
 
 def test_verdict_names_rule_and_phrase() -> None:
     verdict = DETECTOR.explain("Well, I can’t help with that.", label_words=given_.POLITENESS)
-    assert (verdict.outcome, verdict.rule, verdict.phrase) == ("refused", "inability", "i can't help")
+    assert (verdict.kind, verdict.rule, verdict.phrase) == ("full_refusal", "inability", "i can't help")
     evasion = DETECTOR.explain("I'm sorry for your loss. I'm here to help.", label_words=given_.POLITENESS)
-    assert (evasion.outcome, evasion.rule) == ("refused", "evasion")
+    assert (evasion.kind, evasion.rule) == ("evasion", "sympathy")
 
 
 def test_own_patterns() -> None:
@@ -142,7 +137,7 @@ def test_own_patterns() -> None:
     ]
     words = [given_.POLITENESS] * 4
     labels = own.label(Texts(texts, [None] * 4, words, [None] * 4))
-    assert labels.outcome == ["refused", "answered", "answered", "refused"]
+    assert labels.kind == ["full_refusal", "answered", "answered", "partial_refusal"]
 
 
 def test_batch_order_and_size_change_nothing() -> None:
@@ -151,26 +146,24 @@ def test_batch_order_and_size_change_nothing() -> None:
     unknown = [None] * len(texts)
     batch = RuleDetector().label(Texts(texts, unknown, words, unknown))
     back = RuleDetector().label(Texts(texts[::-1], unknown, words[::-1], unknown))
-    assert batch == Labels(back.outcome[::-1], back.label[::-1])
-    assert batch.outcome == [outcome for _, outcome, _, _ in LABELLED] * 2
+    assert batch == Labels(back.kind[::-1], back.label[::-1])
+    assert batch.kind == [kind for _, kind, _, _ in LABELLED] * 2
 
 
 def test_version_follows_the_settings() -> None:
     versions = {
         RuleDetector().version,
-        RuleDetector(partial="answered").version,
         RuleDetector(refusal_patterns=["no can do"]).version,
         RuleDetector(answer_patterns=["no can do"]).version,
     }
-    assert len(versions) == 4
+    assert len(versions) == 3
     assert RuleDetector().version == RuleDetector().version
 
 
 @pytest.mark.parametrize(
     ("settings_", "said"),
     [
-        ({"partial": "full"}, "detector.partial must be refused or answered, received 'full'"),
-        ({"partail": "refused"}, "unknown key of detector 'partail'; did you mean partial"),
+        ({"refusd": "any"}, "unknown key of detector 'refusd'; did you mean refused"),
         ({"refusal_patterns": "no"}, "detector.refusal_patterns must be a list"),
         ({"answer_patterns": ["("]}, "detector.answer_patterns cannot use '('"),
         ({"answer_patterns": [3]}, "must hold regular expressions, received 3"),
@@ -188,10 +181,10 @@ def test_label_word_of_two_labels() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(), st.sampled_from([None, given_.POLITENESS, given_.NLI]), st.none() | st.text())
-def test_any_text_has_an_outcome(text: str, words: LabelWords | None, prompt: str | None) -> None:
-    outcome, label = read(text, words, prompt, "length")
-    assert outcome in {"answered", "refused", "unparsed"}
-    assert label is None or (outcome == "answered" and words is not None and label in words)
+def test_any_text_has_a_kind(text: str, words: LabelWords | None, prompt: str | None) -> None:
+    kind, label = read(text, words, prompt, "length")
+    assert kind in KINDS
+    assert label is None or (kind in {"answered", "partial_refusal"} and words is not None and label in words)
 
 
 FRAGMENTS = st.sampled_from(
@@ -252,8 +245,8 @@ UNITS += [
 def test_hundred_thousand_characters_are_read(unit: str) -> None:
     # A pattern that backtracks more than in proportion runs into the time limit of the tests.
     text = unit * (100_000 // len(unit))
-    assert read(text, given_.POLITENESS, text, "length")[0] in {"answered", "refused", "unparsed"}
-    assert read(text, None, None, "length")[0] in {"answered", "refused", "unparsed"}
+    assert read(text, given_.POLITENESS, text, "length")[0] in KINDS
+    assert read(text, None, None, "length")[0] in KINDS
 
 
 @pytest.mark.parametrize("rules", [FIRM, SOFT, MORAL])

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from src.detect.base import Labels
+from src.detect.outcomes import KINDS, outcome_of, stored_version
 from src.errors import InputError
 from src.observations.labels import (
-    OUTCOMES,
     SCHEMA,
     label_rows,
     labels_path,
@@ -25,7 +25,7 @@ from src.study.paths import StudyPaths
 ROWS = st.lists(
     st.tuples(
         st.text(max_size=8),
-        st.sampled_from(OUTCOMES),
+        st.none() | st.sampled_from(KINDS),
         st.none() | st.sampled_from(["yes", "no"]),
         st.none() | st.floats(allow_nan=False),
     ),
@@ -33,24 +33,36 @@ ROWS = st.lists(
 )
 
 
-def batch(keys: list[str], outcome: str = "refused", detector: str = "rules", version: str = "1") -> pa.Table:
-    return label_rows(keys, Labels([outcome] * len(keys), [None] * len(keys)), detector, version)  # type: ignore[list-item]
+def batch(
+    keys: list[str], kind: str = "full_refusal", detector: str = "rules", version: str = "1"
+) -> pa.Table:
+    return label_rows(keys, Labels([kind] * len(keys), [None] * len(keys)), detector, version)  # type: ignore[list-item]
 
 
-@given(st.lists(ROWS, max_size=4))
+@given(st.lists(ROWS, max_size=4), st.sampled_from(["any", "full", "evasion"]))
 @settings(max_examples=40, deadline=None)
-def test_labels_come_back_as_they_were_written(batches: list) -> None:
+def test_labels_come_back_as_they_were_written(batches: list, refused: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "labels" / "rules.parquet"
         tables = []
         for rows in batches:
-            keys, outcomes, labels, scores = ([row[i] for row in rows] for i in range(4))
-            tables.append(label_rows(keys, Labels(outcomes, labels), "rules", "v1", scores))
+            keys, kinds, labels, scores = ([row[i] for row in rows] for i in range(4))
+            tables.append(label_rows(keys, Labels(kinds, labels, scores), "rules", "v1", refused))
         assert write_labels(path, iter(tables)) == sum(map(len, batches))
         table = read_labels(path)
     assert table.schema.equals(SCHEMA)
     assert [tuple(row.values()) for row in table.to_pylist()] == [
-        (key, outcome, label, "rules", "v1", score) for rows in batches for key, outcome, label, score in rows
+        (
+            key,
+            kind,
+            kind and outcome_of(kind, label, refused),
+            label,
+            "rules",
+            stored_version("v1", refused),
+            score,
+        )
+        for rows in batches
+        for key, kind, label, score in rows
     ]
 
 
@@ -65,10 +77,11 @@ def test_detectors_stand_side_by_side_and_new_labels_replace_old_ones(tmp_path: 
     assert read_labels(rules).to_pylist() == [
         {
             "cell_key": "c",
+            "kind": "unparsed",
             "outcome": "unparsed",
             "label": None,
             "detector": "rules",
-            "detector_version": "2",
+            "detector_version": "2-any",
             "score": None,
         }
     ]
@@ -90,18 +103,16 @@ def test_labels_stay_when_their_renewal_fails(tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {"rules.parquet", ".rules.parquet.lock"}
 
 
-def test_an_outcome_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(
-        InputError, match="detector 'rules' gave the outcome 'maybe'; it must be answered, ref"
-    ):
+def test_a_kind_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="detector 'rules' gave the kind 'maybe'; it must be full_refusal, "):
         batch(["a"], "maybe")
     path = tmp_path / "rules.parquet"
-    columns = [["a"], ["maybe"], [None], ["rules"], ["1"], [None]]
-    pq.write_table(
-        pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA, strict=True)], schema=SCHEMA), path
-    )
-    with pytest.raises(InputError, match=r"rules\.parquet holds the outcome 'maybe'"):
-        read_labels(path)
+    for column in ("kind", "outcome"):
+        row = {"cell_key": "a", "kind": "answered", "outcome": "answered", column: "maybe"}
+        columns = [pa.array([row.get(field.name)], field.type) for field in SCHEMA]
+        pq.write_table(pa.table(columns, schema=SCHEMA), path)
+        with pytest.raises(InputError, match=rf"rules\.parquet holds the {column} 'maybe'"):
+            read_labels(path)
 
 
 def test_missing_and_damaged_labels_are_named(tmp_path: Path) -> None:

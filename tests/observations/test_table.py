@@ -4,6 +4,7 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from src.detect.base import Labels
+from src.detect.outcomes import KINDS, OUTCOMES, REFUSED, outcome_of
 from src.engines.base import Response
 from src.errors import InputError
-from src.observations.labels import OUTCOMES, label_rows, labels_path, read_labels, write_labels
+from src.observations.labels import label_rows, labels_path, read_labels, write_labels
 from src.observations.planning import PlannedJob
 from src.observations.responses import ResponseStore
 from src.observations.table import ORDER, ROW_GROUP, Summary, build_observations, observations_lock
@@ -47,15 +49,21 @@ CONTRACT = [
     "system_role",
     "finish_reason",
     "batch_size",
+    "kind",
 ]
+
+NAMING = ("answered", "partial_refusal")
 
 Answer = tuple[PlannedJob, Response]
 
 
-def label_all(paths: StudyPaths, outcomes: dict[str, str], detector: str = "rules") -> Path:
-    labels = ["yes" if outcome == "answered" else None for outcome in outcomes.values()]
+def label_all(
+    paths: StudyPaths, kinds: Mapping[str, str | None], detector: str = "rules", refused: str = "any"
+) -> Path:
+    """Label keys with kinds; answers and partial refusals name the label yes."""
+    labels = ["yes" if kind in NAMING else None for kind in kinds.values()]
     path = labels_path(paths, detector)
-    write_labels(path, [label_rows(list(outcomes), Labels([*outcomes.values()], labels), detector, "v1")])  # type: ignore[list-item]
+    write_labels(path, [label_rows(list(kinds), Labels([*kinds.values()], labels), detector, "v1", refused)])  # type: ignore[list-item]
     return path
 
 
@@ -74,8 +82,8 @@ def rows_of(paths: StudyPaths) -> list[dict]:
 def test_a_row_holds_the_contract_s_columns_in_order(tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, "mine")
     fill(paths, [answer("k", "I cannot.", persona="muslim", replicate=2)])
-    summary = build_observations(paths, label_all(paths, {"k": "refused"}), {"whyrefuse": "0.1.0"})
-    assert summary == Summary(1, 0, 0, True, {"m": {"answered": 0, "refused": 1, "unparsed": 0}})
+    summary = build_observations(paths, label_all(paths, {"k": "full_refusal"}), {"whyrefuse": "0.1.0"})
+    assert summary == Summary(1, 0, 0, 0, True, {"m": {"answered": 0, "refused": 1, "unparsed": 0}})
     (row,) = rows_of(paths)
     assert len(row.pop("generation_hash")) == 16
     assert [*row] == [name for name in CONTRACT if name != "generation_hash"]
@@ -98,11 +106,12 @@ def test_a_row_holds_the_contract_s_columns_in_order(tmp_path: Path) -> None:
         "prompt_tokens": 3,
         "new_tokens": 2,
         "detector": "rules",
-        "detector_version": "v1",
+        "detector_version": "v1-any",
         "persona_template": "you_are",
         "system_role": "none",
         "finish_reason": "stop",
         "batch_size": 4,
+        "kind": "full_refusal",
     }
     assert pq.read_schema(paths.observations).names == CONTRACT
     assert not any(pa.types.is_dictionary(field.type) for field in pq.read_schema(paths.observations))
@@ -113,6 +122,7 @@ def test_a_row_holds_the_contract_s_columns_in_order(tmp_path: Path) -> None:
         "rows": 1,
         "errors_excluded": 0,
         "unlabelled": 0,
+        "missing": 0,
         "simulated": True,
     }
 
@@ -123,7 +133,7 @@ CELLS = st.lists(
         st.sampled_from(["none", "muslim", "Éa"]),
         st.sampled_from(["i0", "i1", "i10"]),
         st.integers(0, 11),
-        st.sampled_from([*OUTCOMES, "error", "unlabelled"]),
+        st.sampled_from([*KINDS, "error", "unlabelled", "missing"]),
     ),
     min_size=1,
     max_size=25,
@@ -131,39 +141,41 @@ CELLS = st.lists(
 )
 
 
-@given(CELLS, st.randoms(use_true_random=False), st.integers(1, 3))
+@given(CELLS, st.randoms(use_true_random=False), st.integers(1, 3), st.sampled_from([*REFUSED]))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_table_equals_a_join_by_hand(
-    tmp_path_factory: pytest.TempPathFactory, cells: list, shuffler: random.Random, pieces: int
+    tmp_path_factory: pytest.TempPathFactory, cells: list, shuffler: random.Random, pieces: int, refused: str
 ) -> None:
     paths = StudyPaths(tmp_path_factory.mktemp("runs"), "mine")
-    answers, outcomes, expected = [], {}, []
-    for number, (model, persona, item, replicate, outcome) in enumerate(cells):
-        key, reason = f"key {number}", "error" if outcome == "error" else "stop"
+    answers, kinds, expected = [], {}, []
+    for number, (model, persona, item, replicate, kind) in enumerate(cells):
+        key, reason = f"key {number}", "error" if kind == "error" else "stop"
         answers.append(
             answer(key, model=model, persona=persona, item=item, replicate=replicate, reason=reason)
         )
-        if outcome != "unlabelled":
-            outcomes[key] = "unparsed" if outcome == "error" else outcome
-        if outcome in OUTCOMES:
-            expected.append((model, persona, item, replicate, outcome, outcome == "refused", key))
+        if kind != "unlabelled":
+            kinds[key] = {"error": "unparsed", "missing": None}.get(kind, kind)
+        if kind in KINDS:
+            outcome = outcome_of(kind, "yes", refused)
+            expected.append((model, persona, item, replicate, outcome, outcome == "refused", key, kind))
     shuffler.shuffle(answers)
     fill(paths, answers, pieces)
-    shuffled = dict(shuffler.sample(sorted(outcomes.items()), len(outcomes)))
-    labels = label_all(paths, shuffled)
+    shuffled = dict(shuffler.sample(sorted(kinds.items()), len(kinds)))
+    labels = label_all(paths, shuffled, refused=refused)
     if not expected:
         with pytest.raises(InputError, match="study mine holds no labelled response"):
             build_observations(paths, labels)
         assert not paths.observations.exists()
         return
     summary = build_observations(paths, labels)
-    columns = ("model", "persona", "item", "replicate", "outcome", "refused", "cell_key")
+    columns = ("model", "persona", "item", "replicate", "outcome", "refused", "cell_key", "kind")
     rows = rows_of(paths)
     assert [tuple(row[c] for c in columns) for row in rows] == sorted(expected)
     assert [row["label"] for row in rows] == ["yes" if e[4] == "answered" else None for e in sorted(expected)]
     assert summary.rows == len(expected)
     assert summary.errors_excluded == sum(cell[4] == "error" for cell in cells)
     assert summary.unlabelled == sum(cell[4] == "unlabelled" for cell in cells)
+    assert summary.missing == sum(cell[4] == "missing" for cell in cells)
     assert summary.counts == {
         model: {o: sum(e[0] == model and e[4] == o for e in expected) for o in OUTCOMES}
         for model in sorted({e[0] for e in expected})
@@ -188,7 +200,7 @@ def test_the_detector_s_labels_are_those_asked_for_and_the_order_of_parts_change
         paths = StudyPaths(tmp_path, study)
         fill(paths, order, 3)
         label_all(paths, dict.fromkeys([f"k{i}" for i in range(12)], "answered"))
-        strict = label_all(paths, dict.fromkeys([f"k{i}" for i in range(12)], "refused"), "strict")
+        strict = label_all(paths, dict.fromkeys([f"k{i}" for i in range(12)], "full_refusal"), "strict")
         build_observations(paths, strict)
         found.append(rows_of(paths))
     assert found[0] == found[1]
@@ -233,6 +245,7 @@ def test_a_study_without_folder_labels_or_responses_is_named(tmp_path: Path) -> 
 
 LABEL_AND_BUILD = """
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from src.observations.responses import ResponseStore
 from src.observations.table import build_observations, observations_lock
@@ -245,7 +258,7 @@ for i in range(5):
     fill(paths, [answer(f"{model} {i}", model=model, replicate=i)])
     with observations_lock(paths):
         keys = ResponseStore(paths.responses).keys()
-        build_observations(paths, label_all(paths, dict.fromkeys(keys, "refused")))
+        build_observations(paths, label_all(paths, dict.fromkeys(keys, "full_refusal")))
 """
 
 
