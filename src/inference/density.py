@@ -67,9 +67,15 @@ class Problem:
         used = np.arange(MAX_AXES) < self.dims[:, :1]
         return int(self.sizes[0] + self.sizes[7] + np.where(used, free, 1).prod(axis=1).sum())
 
+    def callback(self) -> tuple[int | None, np.ndarray]:
+        """Return the address of the compiled density and the table that it reads."""
+        return density_callback.address, address_table(self)
+
 
 MAX_AXES = 6
 """Most factors that one term may have."""
+TABLE = 32
+"""Length of a table of addresses."""
 
 
 def build_problem(cells: Cells, structure: Structure, prior: PriorArrays, information: np.ndarray) -> Problem:
@@ -182,6 +188,16 @@ def _pointer(typingctx, address):
         return builder.inttoptr(args[0], cgutils.voidptr_t)
 
     return types.voidptr(address), codegen
+
+
+@intrinsic
+def _address(typingctx, pointer):
+    """Turn a pointer into an address."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ptrtoint(args[0], cgutils.intp_t)
+
+    return types.int64(pointer), codegen
 
 
 @nb.njit(cache=True, inline="never", error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
@@ -298,14 +314,33 @@ def log_density(
     covariate,
 ):
     """Return the log density at `x` and write its gradient; arguments as in `Problem`."""
+    sds, variances, scaled, effects = effects_of(x, sizes, mixing, constants, information, dims, covariate)
+    at_effects = np.zeros(sizes[2])
+    value = _likelihood(effects, outer, starts, inner, refusals, trials, at_effects)
+    return value + prior_density(
+        x,
+        gradient,
+        sds,
+        variances,
+        scaled,
+        at_effects,
+        sizes,
+        mixing,
+        information,
+        dims,
+        prior,
+        covariate,
+    )
+
+
+@nb.njit(cache=True, error_model="numpy")
+def effects_of(x, sizes, mixing, constants, information, dims, covariate):
+    """Return standard deviations, each component's variance, scaled coordinates, and all effects."""
     terms, components = sizes[0], sizes[1]
     sds = np.empty(terms)
     for t in range(terms):
         sds[t] = standard_deviation(x[t])
-    log_sds, variances = np.log(sds), sds**2
-    value = log_prior_of_sds(log_sds, sizes[6], prior, gradient[:terms])
     effects = np.empty(sizes[2])
-    at_effects = np.zeros(sizes[2])
     component_variance = np.empty(components)
     scaled = x.copy()
     slopes = sizes[7]
@@ -313,7 +348,7 @@ def log_density(
     for c in range(components - slopes):
         v = constants[1] if c == 0 else 0.0
         for t in range(terms):
-            v += mixing[c, t] * variances[t]
+            v += mixing[c, t] * sds[t] ** 2
         component_variance[c] = v
         size = 1
         for a in range(dims[c, 0]):
@@ -324,11 +359,35 @@ def log_density(
         _expand(scaled[start : start + size], dims[c], effects[dims[c, 1] :])
         start += size
     if slopes:
-        component_variance[components - 1] = variances @ mixing[components - 1]
+        component_variance[components - 1] = sds**2 @ mixing[components - 1]
         target = effects[dims[components - 1, 1] :]
         _scale_by_covariate(x, terms, start, component_variance[-1], information[-1], covariate, target)
     effects[0] += constants[0]
-    value += _likelihood(effects, outer, starts, inner, refusals, trials, at_effects)
+    return sds, component_variance, scaled, effects
+
+
+@nb.njit(cache=True, error_model="numpy")
+def prior_density(
+    x,
+    gradient,
+    sds,
+    component_variance,
+    scaled,
+    at_effects,
+    sizes,
+    mixing,
+    information,
+    dims,
+    prior,
+    covariate,
+):
+    """Return the log prior of `x`, and write the gradient; `at_effects` holds the likelihood's by effect.
+
+    `sds`, `component_variance` and `scaled` are from `effects_of`.
+    """
+    terms, components, slopes = sizes[0], sizes[1], sizes[7]
+    log_sds, variances = np.log(sds), sds**2
+    value = log_prior_of_sds(log_sds, sizes[6], prior, gradient[:terms])
     start = terms + slopes
     for c in range(components - slopes):
         v = component_variance[c]
@@ -413,19 +472,14 @@ _SIGNATURE = types.int64(
 )
 
 
-@nb.cfunc(_SIGNATURE, cache=True)
-def density_callback(dimension, x_, gradient_, value_, table_):
-    """Evaluate `log_density` for a sampler in another language; `table_` is from `address_table`."""
-    table = nb.carray(table_, (32,), np.int64)
-    sizes = nb.carray(_pointer(table[0]), (8,), np.int64)  # type: ignore[call-arg]
+@nb.njit(cache=True, error_model="numpy")
+def arrays_at(address):
+    """Return a problem's arrays in the order of `log_density`; `address` is that of its `address_table`."""
+    table = nb.carray(_pointer(address), (TABLE,), np.int64)  # type: ignore[call-arg]
+    sizes = nb.carray(_pointer(table[0]), (8,), np.int64)
     terms, components, groups, n_outer, n_inner = sizes[0], sizes[1], sizes[3], sizes[4], sizes[5]
     cells = table[12]
-    x = nb.carray(x_, (dimension,))
-    gradient = nb.carray(gradient_, (dimension,))
-    value = nb.carray(value_, (1,))
-    value[0] = log_density(
-        x,
-        gradient,
+    return (
         sizes,
         nb.carray(_pointer(table[1]), (components, terms), np.float64),
         nb.carray(_pointer(table[2]), (2,), np.float64),
@@ -439,6 +493,15 @@ def density_callback(dimension, x_, gradient_, value_, table_):
         nb.carray(_pointer(table[10]), (table[13],), np.float64),
         nb.carray(_pointer(table[11]), (table[14],), np.float64),
     )
+
+
+@nb.cfunc(_SIGNATURE, cache=True)
+def density_callback(dimension, x_, gradient_, value_, table_):
+    """Evaluate `log_density` for a sampler in another language; `table_` is from `address_table`."""
+    gradient = nb.carray(gradient_, (dimension,))
+    value = nb.carray(value_, (1,))
+    arrays = arrays_at(_address(table_))  # type: ignore[call-arg]
+    value[0] = log_density(nb.carray(x_, (dimension,)), gradient, *arrays)
     if not np.isfinite(value[0]) or not np.all(np.isfinite(gradient)):
         return 1
     return 0
@@ -447,7 +510,7 @@ def density_callback(dimension, x_, gradient_, value_, table_):
 def address_table(problem: Problem) -> np.ndarray:
     """List the addresses of a problem's arrays for `density_callback`; `problem` must outlive their use."""
     arrays = arguments(problem)
-    table = np.zeros(32, dtype=np.int64)
+    table = np.zeros(TABLE, dtype=np.int64)
     for i, array in enumerate(arrays):
         table[i] = array.ctypes.data
     table[len(arrays)] = len(problem.refusals)

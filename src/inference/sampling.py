@@ -3,14 +3,25 @@
 import os
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from src.inference.density import Problem, address_table, copy_callback, density_callback
+from src.inference.density import copy_callback
 
 TARGET_ACCEPT = 0.9
 """Mean acceptance probability that the step size is tuned for."""
+
+
+class Density(Protocol):
+    """What is sampled: `src.inference.density.Problem`, or another that a compiled density reads."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of the unconstrained vector."""
+
+    def callback(self) -> tuple[int | None, np.ndarray]:
+        """Return the address of the compiled density and the table that it reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,7 @@ class Draws:
 
 
 def sample_nuts(
-    problem: Problem,
+    problem: Density,
     start: np.ndarray,
     *,
     draws: int,
@@ -42,7 +53,7 @@ def sample_nuts(
 
     Parameters
     ----------
-    problem : Problem
+    problem : Density
         Counts and structure.
     start : ndarray
         Point of the unconstrained space around which the chains start, shape (dimension,).
@@ -87,7 +98,7 @@ def sample_nuts(
     )
 
 
-def _compiled_model(problem: Problem, start: np.ndarray) -> Any:
+def _compiled_model(problem: Density, start: np.ndarray) -> Any:
     """Wrap the density in nutpie's interface for compiled models.
 
     The classes of its private module are used because its public ways in, PyMC and Stan models, compile for
@@ -98,7 +109,7 @@ def _compiled_model(problem: Problem, start: np.ndarray) -> Any:
     from nutpie.sample import CompiledModel
 
     dimension = problem.dimension
-    table = address_table(problem)
+    callback, table = problem.callback()
 
     class DensityModel(CompiledModel):
         @property
@@ -115,7 +126,7 @@ def _compiled_model(problem: Problem, start: np.ndarray) -> Any:
 
         def _make_model(self, init_mean: object) -> Any:
             # The tuples' first members only keep the memory alive that the addresses point to.
-            density = _lib.LogpFunc(density_callback.address, table.ctypes.data, (self, problem, table))
+            density = _lib.LogpFunc(callback, table.ctypes.data, (self, problem, table))
             expand = _lib.ExpandFunc(
                 dimension, dimension, copy_callback.address, table.ctypes.data, (self, table)
             )
