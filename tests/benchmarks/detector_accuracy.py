@@ -13,10 +13,11 @@ import pandas as pd
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from src.detect.outcomes import REFUSED, refused_setting
 from src.detect.registry import create_detector
-from src.observations.agreement import Estimate, cohen_kappa, weighted_share
+from src.observations.agreement import Estimate, cohen_kappa, confusion, weighted_share
 from src.study.paths import CONF
-from tests.detect.labelled import REFUSED, SPLITS, read_labelled, texts
+from tests.detect.labelled import SPLITS, read_labelled, texts
 
 
 def main(overrides: list[str]) -> None:
@@ -24,20 +25,23 @@ def main(overrides: list[str]) -> None:
         cfg: Any = OmegaConf.to_container(compose("detect", overrides).detector, resolve=True)
     print(json.dumps({"benchmark": "detector_accuracy", "case": "two passes", **passes(read_labelled())}))
     detector = create_detector(cfg)
-    setting = cfg.get("refused", "any")
+    setting = refused_setting(cfg)
     for split in SPLITS:
         table = read_labelled(split)
         found = detector.label(texts(table))
-        table["read"] = [outcome == "refused" for outcome in found.outcome]
+        table["read_kind"] = found.kind
         table["read_label"] = [label or "" for label in found.label]
+        table["read"] = table["read_kind"].isin(REFUSED[setting])
         table["refused"] = table["final_kind"].isin(REFUSED[setting])
+        given = table[table["read_kind"].notna()]
         line = {
             "benchmark": "detector_accuracy",
             "case": split,
             "detector": detector.name,
             "refused": setting,
         }
-        print(json.dumps(line | {"responses": len(table)} | scores(table)), flush=True)
+        line |= {"responses": len(table), "no_verdict": len(table) - len(given)}
+        print(json.dumps(line | scores(given)), flush=True)
 
 
 def passes(table: pd.DataFrame) -> dict[str, Any]:
@@ -59,6 +63,8 @@ def scores(table: pd.DataFrame) -> dict[str, Any]:
     named = table[(table["final_label"] != "") & (table["read_label"] != "")]
     return {
         **quality(table),
+        "kappa_kinds": rounded(cohen_kappa(table["read_kind"], table["final_kind"]), 1),
+        "kinds_read_by_final_kind": confusion(table["final_kind"], table["read_kind"]).to_dict("index"),
         "weighted": quality(table, weighted=True),
         "labels_read": share(labelled, labelled["read_label"] == labelled["final_label"]),
         "labels_right_where_both_read_one": share(named, named["read_label"] == named["final_label"]),

@@ -126,3 +126,10 @@ def test_a_detector_gets_the_table_as_columns(table):
     assert len(found.prompts) == len(found.label_words) == len(found.finish_reasons) == 1024
     assert found.prompts[1].endswith(table["asked"][1])
     assert json.loads(json.dumps(found.label_words[0])).keys() == label_words(table["task"][0]).keys()
+
+
+def test_what_counts_as_refused_is_what_the_criteria_say():
+    from src.detect import outcomes
+
+    assert {name: set(kinds) for name, kinds in outcomes.REFUSED.items()} == REFUSED
+    assert set(outcomes.KINDS) == set(KINDS)
