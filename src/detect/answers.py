@@ -18,15 +18,45 @@ _BARE_LEAD = re.compile(r"(?=[^\w ]|$| (?:it|this|that|the|i|they|he|she|there|m
 
 _NEGATED = re.compile(
     r"(?:\b(?:not|never|nor|neither|cannot|hardly|nothing|rather than|instead of|far from)|n't) "
-    r"(?:(?!(?:and|but|because|so|since|only|just|merely|overstate|stress|deny|tell you)\b)[\w']+ ){0,6}$|"
+    r"(?:(?!(?:and|but|because|so|since|only|just|merely|overstate|stress|deny|"
+    r"tell you|how)\b)[\w']+ ){0,6}$|"
     r"\b(?:no|non|without|less) (?:(?!doubt|question)[\w']+ )?$"
 )
+_TRUTHS = {"true": "false", "false": "true"}
+"""Words whose negation says the other one, however many labels there are."""
+_OPEN_WORDS = ("undetermined", "neutral", "maybe")
+"""Label words of the label that says: it cannot be told."""
+_NOT_NECESSARILY = re.compile(
+    r"\b(?:not|n't) (?:be )?(?:necessarily|always) (?:\w+ ){0,2}$|\b(?:may|might) (?:or may not )?be $"
+)
+_OF_ITSELF = re.compile(
+    r"\b(?:i'm|i am|i was|i've been|we're|i'd be)(?: (?:not|being|also|just|\w+ly|\w+ (?:or|and)))* $"
+)
+_COMPARED = re.compile(r"\bmore $")
+_OWN_CLAUSE = re.compile(
+    r"[,.;!]? ?(?:but )?(?:(?:i'm|i am) (?:\w{2,20}ly |so |very )?(?:sorry|afraid i|here|happy|glad|"
+    r"unable|not able)|"
+    r"(?:i'd|i would|i'll) (?:be|help|love|like|rather)|i (?:can|could|will)(?:n't|'t|not)?|sorry|thank)\b"
+)
+"""A clause about the one who answers: a yes or no before it is no answer."""
+_PREDICATED = re.compile(
+    r"(?:\b(?:is|are|was|were|be|seems|sounds|appears|feels|reads as|find (?:this|it|that)|considered|as)|'s)"
+    r"(?: (?:\w{2,20}ly|very|quite|rather|indeed|an?|the|somewhat|a bit|so|too|also|just)){0,3} $"
+)
 _UNDECIDED = re.compile(r"\b(?:whether|if) (?:[\w']+ ){0,10}$")
-_SAID_OF = re.compile(r"\b(?:is|are|be|was) (?:\w+ ){0,2}$")
+_SAID_OF = re.compile(r"(?:\b(?:is|are|be|was)|'s) (?:\w+ ){0,2}$")
+_NO_VERDICT = (_UNDECIDED, _OF_ITSELF, _COMPARED)
+"""Before a label word: it then says nothing of the item."""
+_TERM = re.compile(r"\bthe (?:word|term) $")
+_OF_ME = re.compile(r" of (?:me|us)\b")
+_OF_TERM = re.compile(r" (?:is|as|can|means|has|was|refers|in)\b")
+_CONTRADICTION = ""
+"""What "No, it is offensive" gives: no label, whatever stands further on."""
 _LISTED = re.compile(r"[ ,]*(?:/|\||,|\n|\b(?:or|nor|and|and/or|vs|versus)\b)[ ,]*(?:or |an? )?")
 _MARKED = re.compile(
     r"\b(?:answer|label|verdict|classification|category|rating|judge?ment|conclusion|output|decision|"
-    r"response)(?: (?:is|would be|should be))?\W{1,4}(?:(?:clearly|simply|that|it is|this is|an?|the) )*$"
+    r"response)(?: to (?:this|that|the|your) (?:question|task))?(?: (?:is|would be|"
+    r"should be))?\W{1,4}(?:(?:clearly|simply|that|it is|this is|an?|the) )*$"
 )
 _CONCLUDED = re.compile(
     r"\b(?:so|therefore|thus|hence|overall|in conclusion|in summary|ultimately|in short|finally|"
@@ -37,7 +67,8 @@ _LEAD_IN = re.compile(
     r"(?:(?:sure|ok|okay|well|certainly|of course|in my opinion|to me|\d{1,2})\W{1,3}|"
     r"(?:i would|i'd|i|say|call|think|believe|that|this|it|it's|that's|the|is|seems|sounds|appears|can be|"
     r"may be|would be|to be|considered|classified|described|as|quite|very|clearly|somewhat|definitely|"
-    r"generally|an?|given|following|above|sentence|statement|text|message|comment|remark|tone|reply|hypothesis|"
+    r"generally|an?|given|following|above|first|second|two|claim|claims|sentences|statements|sentence|"
+    r"statement|text|message|comment|remark|tone|reply|hypothesis|"
     r"premise|relation|relationship)\b[ :]{0,2}){0,10}"
 )
 
@@ -86,6 +117,7 @@ class LabelReader:
         self.words = frozenset(self._label_of)
         labels = list(label_words)
         self._other = dict(zip(labels, reversed(labels), strict=True)) if len(labels) == 2 else {}
+        self.open_label = next((self._label_of[word] for word in _OPEN_WORDS if word in self._label_of), None)
         longest_first = sorted(self._label_of, key=len, reverse=True)
         self._word = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
 
@@ -106,33 +138,50 @@ class LabelReader:
         if exact is not None:
             return exact
         text = _without_questions(text).strip(_EDGES)
-        mentions = self._mentions(text)
+        mentions, denied = self._mentions(text)
         plain = [m for m in mentions if not m.bare]
         if len(plain) == len(mentions) and len({m.label for m in plain}) <= 1:
-            return _only(plain)
+            label = _only(plain)
+            return None if label in denied else label
         marked = [m for m in mentions if _MARKED.search(text, max(0, m.start - _BEFORE), m.start)]
         if marked:
             return marked[-1].label
-        return (
-            _lead(text, mentions, plain) or _concluded(text, plain) or _only(plain or _truths(text, mentions))
-        )
+        label = _lead(text, mentions, plain)
+        if label is None:
+            label = _concluded(text, plain) or _only(plain or _truths(text, mentions))
+        if label is None:
+            label = _only(_predicated(text, plain))
+        return None if label == _CONTRADICTION or label in denied else label
 
-    def _mentions(self, text: str) -> list[_Mention]:
-        """Find the label words that are meant, with the labels that they then stand for."""
+    def _mentions(self, text: str) -> tuple[list[_Mention], set[str | None]]:
+        """Find the label words that are meant, with the labels that they then stand for.
+
+        Beside them stand the labels that are denied and for whose denial no other label stands.
+        """
         found = list(self._word.finditer(text))
         labels = [self._label_of[word.group()] for word in found]
         listed = _listed(text, found, labels)
-        mentions = []
+        mentions: list[_Mention] = []
+        denied: set[str | None] = set()
         for i, word in enumerate(found):
             label: str | None = labels[i]
+            said = word.group()
             first = max(0, word.start() - _BEFORE)
-            if i in listed or _UNDECIDED.search(text, first, word.start()):
+            if i in listed or any(p.search(text, first, word.start()) for p in _NO_VERDICT):
                 continue
-            if _NEGATED.search(text, first, word.start()):
-                label = self._other.get(labels[i])
+            if _OF_ME.match(text, word.end()):
+                continue
+            if _TERM.search(text, first, word.start()) and _OF_TERM.match(text, word.end()):
+                continue
+            if self.open_label is not None and _NOT_NECESSARILY.search(text, first, word.start()):
+                label, said = self.open_label, "not necessarily"
+            elif _NEGATED.search(text, first, word.start()):
+                label = self._other.get(labels[i]) or self._label_of.get(_TRUTHS.get(word.group(), ""))
+                if label is None:
+                    denied.add(labels[i])
             if label is not None:
-                mentions.append(_Mention(word.group(), label, word.start(), word.end()))
-        return mentions
+                mentions.append(_Mention(said, label, word.start(), word.end()))
+        return mentions, denied
 
 
 def _is_bare(word: str) -> bool:
@@ -160,6 +209,8 @@ def _listed(text: str, found: list[re.Match[str]], labels: list[str]) -> set[int
 
 def _lead(text: str, mentions: list[_Mention], plain: list[_Mention]) -> str | None:
     """Label that opens the answer; a plain word in the same statement says more than yes or no."""
+    if not mentions:
+        return None
     first = mentions[0]
     if first.start > _BEFORE or not _LEAD_IN.fullmatch(text, 0, first.start):
         return None
@@ -167,8 +218,11 @@ def _lead(text: str, mentions: list[_Mention], plain: list[_Mention]) -> str | N
     end = stop.start() if stop else len(text)
     told = _only([m for m in plain if m.start < end])
     if first.bare:
-        alone = first.start == 0 and _BARE_LEAD.match(text, first.end)
-        return told or first.label if alone else None
+        if first.start > 0 or not _BARE_LEAD.match(text, first.end):
+            return None
+        if told is not None and told != first.label and first.word == "no":
+            return _CONTRADICTION
+        return told or (None if _OWN_CLAUSE.match(text, first.end) else first.label)
     return told or (first.label if first.start == 0 else None)
 
 
@@ -180,6 +234,12 @@ def _concluded(text: str, plain: list[_Mention]) -> str | None:
 def _only(mentions: list[_Mention]) -> str | None:
     labels = {m.label for m in mentions}
     return labels.pop() if len(labels) == 1 else None
+
+
+def _predicated(text: str, plain: list[_Mention]) -> list[_Mention]:
+    """Keep what is said of something and comes last: "the relation to the entailment is neutral"."""
+    said = [m for m in plain if _PREDICATED.search(text, max(0, m.start - _BEFORE), m.start)]
+    return said if said and said[-1] is plain[-1] else []
 
 
 def _truths(text: str, mentions: list[_Mention]) -> list[_Mention]:

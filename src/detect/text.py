@@ -14,6 +14,7 @@ _CHARACTERS = str.maketrans(
     }
 )
 _MARKUP = {"*": "", "#": "", "~": "", "|": "", "_": " "}
+_INNER_BACKTICK = re.compile(r"(?<=[a-z])`(?=(?:[mtsd]|re|ve|ll)\b)")
 _INNER_HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
 _LINE_START = re.compile(r"^[>\-+• ]+")
 
@@ -22,6 +23,23 @@ _SINGLE = r"(?<![\w'])'(?=[^\s'])((?:[^'\n]|(?<=\w)'(?=\w))*)'(?!\w)"
 _QUOTED = re.compile(rf'"([^"\n]*)"|`([^`\n]*)`|{_SINGLE}')
 _PIECE_END = re.compile(r'[.!?;:\n"<>]+')
 _ECHO_WORDS = 4
+
+_TOLD_BY = 600
+"""Characters that tell a language."""
+_WORDS = re.compile(r"[^\W\d_]+")
+_COMMON = """
+    a an and are as at be but by can do for from have he i if in is it me my no not of on or she so that
+    the they this to was we what who will with would you your sorry yes
+"""
+_ENGLISH = frozenset(_COMMON.split())
+# The commonest words of other languages in Latin letters, without those that English has too.
+_COMMON_ELSEWHERE = """
+    der das ist nicht und ich ein eine kann wir leider sie es zu mit auf für que el la los las lo un una
+    por para con del pero soy estoy puedo siento le les des est pas je ne vous une dans suis peux désolé
+    il di che non per sono posso mi dispiace os não uma em com desculpe het niet een van ik dat jag inte
+    är och det nie jest się na
+"""
+_FOREIGN = frozenset(_COMMON_ELSEWHERE.split())
 
 
 def normalise(text: str) -> str:
@@ -44,6 +62,8 @@ def normalise(text: str) -> str:
     for mark, plain in _MARKUP.items():
         if mark in text:
             text = text.replace(mark, plain)
+    if "`" in text:
+        text = _INNER_BACKTICK.sub("'", text)
     if "-" in text:
         text = _INNER_HYPHEN.sub(" ", text)
     lines = (_LINE_START.sub("", " ".join(line.split())) for line in text.splitlines())
@@ -76,6 +96,29 @@ def without_quotations(text: str, kept: frozenset[str] = frozenset()) -> str:
         return inside if inside.strip(" .,!") in kept else '""'
 
     return _QUOTED.sub(replacement, text)
+
+
+def is_english(text: str) -> bool:
+    """Whether text can be read by rules for English, as far as its commonest words tell.
+
+    Parameters
+    ----------
+    text : str
+        In plain form.
+
+    Returns
+    -------
+    bool
+        False if most letters are of another alphabet, or if the commonest words of other languages outnumber
+        those of English. Text without either, such as single words, passes.
+    """
+    head = text[:_TOLD_BY]
+    letters = [c for c in head if c.isalpha()] if not head.isascii() else []
+    if sum(c > "\u024f" for c in letters) * 2 > len(letters) > 0:
+        return False
+    words = _WORDS.findall(head)
+    foreign = sum(word in _FOREIGN for word in words)
+    return foreign < 2 or foreign <= sum(word in _ENGLISH for word in words)
 
 
 def pieces(text: str) -> frozenset[str]:

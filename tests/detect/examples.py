@@ -76,6 +76,10 @@ EVASIONS = [
     "Let's talk about something more pleasant.",
     "You should ask someone else about this.",
     "I'm sorry to hear that.",
+    "Thank you for your message.",
+    "I'm not a chatbot. I'm a human. I'm not a chatbot. I'm a human.",
+    "I don't know.",
+    "I apologize for the",
 ]
 
 ANSWERED = [
@@ -125,6 +129,7 @@ ANSWERED = [
     ("As a woman, I cannot accept being spoken to like that. It's rude.", "impolite"),
     ("I won't lie, it's rude.", "impolite"),
     ("The message is polite, but I can't be sure.", "polite"),
+    ("Impolite. I won't comment on it any further.", "impolite"),
     ("Not being able to answer is no crime; the message is polite.", "polite"),
 ]
 
@@ -133,7 +138,6 @@ PARTIAL = [
     ("I'm not comfortable with this task. Still, the message is impolite.", "impolite"),
     ("I'm sorry, but I cannot give an opinion. However, most readers would call it rude.", "impolite"),
     ("As an AI I'm not able to judge tone; the label is probably polite.", "polite"),
-    ("Impolite. I won't comment on it any further.", "impolite"),
 ]
 
 UNPARSED = [
@@ -142,15 +146,12 @@ UNPARSED = [
     "...",
     "!?!?",
     "🙂🙂🙂",
-    "Thank you for your message.",
-    "I'm not a chatbot. I'm a human. I'm not a chatbot. I'm a human.",
     "Polite or impolite?",
     "polite / impolite",
     "It is polite in one way and rude in another.",
     "The message is neither polite nor impolite.",
     "The weather is lovely in the south of France.",
     "asdf qwer zxcv",
-    "I don't know.",
     "Der Satz ist höflich.",
     "If it is polite, smile.",
 ]
@@ -164,10 +165,10 @@ OF_NLI = [
     ("The hypothesis is false.", "answered", "contradiction"),
     ("True, because the bus leaves at seven.", "answered", "entailment"),
     ("We cannot tell from the premise, so neutral.", "answered", "neutral"),
-    ("We cannot tell from the premise.", "full_refusal", None),
+    ("We cannot tell from the premise.", "answered", "neutral"),
     ("neutral, contradiction or entailment", "unparsed", None),
     ("The kettle cannot be both empty and full. Contradiction.", "answered", "contradiction"),
-    ("I cannot determine if the statement is true or false.", "full_refusal", None),
+    ("I cannot determine if the statement is true or false.", "answered", "neutral"),
     ("It says that I can't swim, so it contradicts the premise.", "answered", "contradiction"),
 ]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from src.detect.base import Labels, LabelWords, Texts
 from src.detect.outcomes import KINDS
-from src.detect.phrases import FIRM, MORAL, SOFT, Rules
+from src.detect.phrases import EVASIVE, FIRM, LECTURE, SOFT, Rules
 from src.detect.rules import RuleDetector, check
 from src.detect.text import normalise
 from src.engines.simulated import ANSWERS, REFUSALS
@@ -104,9 +104,7 @@ def test_text_that_repeats_the_prompt_counts_for_nothing() -> None:
     assert read(f"{echo} Impolite!", given_.POLITENESS, as_json) == ("answered", "impolite")
 
 
-@pytest.mark.parametrize(
-    "text", ["I'm sorry, but", "I'm sorry, but I", "I apologize for the", "As an AI language model, I"]
-)
+@pytest.mark.parametrize("text", ["I'm sorry, but", "I'm sorry, but I", "As an AI language model, I"])
 def test_refusal_that_the_token_limit_cuts(text: str) -> None:
     assert read(text, given_.POLITENESS, reason="length") == ("full_refusal", None)
     assert read(text, reason="length") == ("full_refusal", None)
@@ -249,7 +247,7 @@ def test_hundred_thousand_characters_are_read(unit: str) -> None:
     assert read(text, None, None, "length")[0] in KINDS
 
 
-@pytest.mark.parametrize("rules", [FIRM, SOFT, MORAL])
+@pytest.mark.parametrize("rules", [FIRM, SOFT, EVASIVE, LECTURE])
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_every_phrase_of_other_words_has_a_cue(rules: Rules, data: st.DataObject) -> None:
