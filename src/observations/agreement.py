@@ -1,6 +1,6 @@
 """How well labels agree: Cohen's kappa, and how well a detector reads, from a labelled sample."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,21 +66,23 @@ def weighted_share(hits: np.ndarray, weights: np.ndarray | None = None, ci_prob:
     return Estimate(share, *_bounds(share, rows, ci_prob), len(hits))
 
 
-def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable], ci_prob: float = 0.9) -> Estimate:
+def cohen_kappa(first: Iterable[Hashable], second: Iterable[Hashable], ci_prob: float = 0.9) -> Estimate:
     """Compare two labellings of the same responses, corrected for the agreement that chance alone gives.
 
     Parameters
     ----------
-    first, second : sequence, shape (rows,)
+    first, second : iterable, shape (rows,)
         Categories in the same order of responses.
     ci_prob : float
         Probability inside the normal interval, whose standard error is that of Fleiss, Cohen and Everitt
-        (1969), Psychological Bulletin 72.
+        (1969), Psychological Bulletin 72. Where every row agrees that error is zero, and the lower bound is
+        the one that Jeffreys' interval of the observed agreement gives.
 
     Returns
     -------
     Estimate
-        NaN where no row is given, or both labellings use one and the same category throughout.
+        NaN where no row is given, or one of the labellings uses a single category: chance then explains
+        whatever agreement there is.
     """
     table = confusion(first, second).to_numpy(float)
     rows = table.sum()
@@ -89,9 +91,12 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable], ci_prob: 
     p = table / rows
     of_first, of_second = p.sum(1), p.sum(0)
     observed, chance = np.trace(p), of_first @ of_second
-    if chance >= 1:
+    if max(of_first.max(), of_second.max()) == 1:
         return Estimate(np.nan, np.nan, np.nan, int(rows))
     kappa = (observed - chance) / (1 - chance)
+    if observed == 1:
+        lower = (jeffreys(rows, rows, ci_prob)[0] - chance) / (1 - chance)
+        return Estimate(1.0, float(lower), 1.0, int(rows))
     on_diagonal = np.diag(p) @ (1 - (of_first + of_second) * (1 - kappa)) ** 2
     squared = p * (of_second[:, None] + of_first[None, :]) ** 2
     off_diagonal = (1 - kappa) ** 2 * (squared.sum() - np.trace(squared))
@@ -100,12 +105,12 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable], ci_prob: 
     return Estimate(float(kappa), float(kappa - error), float(min(kappa + error, 1.0)), int(rows))
 
 
-def confusion(first: Sequence[Hashable], second: Sequence[Hashable]) -> pd.DataFrame:
+def confusion(first: Iterable[Hashable], second: Iterable[Hashable]) -> pd.DataFrame:
     """Count pairs of categories.
 
     Parameters
     ----------
-    first, second : sequence, shape (rows,)
+    first, second : iterable, shape (rows,)
         Categories in the same order of responses.
 
     Returns
@@ -113,6 +118,7 @@ def confusion(first: Sequence[Hashable], second: Sequence[Hashable]) -> pd.DataF
     pandas.DataFrame
         First down, second across, every category that occurs in either, sorted.
     """
+    first, second = list(first), list(second)
     names = sorted({*first, *second}, key=str)
     codes = {name: code for code, name in enumerate(names)}
     counts = np.zeros((len(names), len(names)), int)
@@ -176,7 +182,10 @@ def detector_quality(
             found[name] = Estimate(np.nan, 0.0, 1.0, labels)
         else:
             lower, upper = np.quantile(spread[name], [tail, 1 - tail])
-            found[name] = Estimate(float(value), float(lower), float(upper), labels)
+            # With few labels the estimate can lie outside of its own posterior's middle.
+            found[name] = Estimate(
+                float(value), float(np.fmin(lower, value)), float(np.fmax(upper, value)), labels
+            )
     return found
 
 

@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -24,6 +23,7 @@ from src.reporting.findings import (
     terms_by_share,
 )
 from src.reporting.finished import Fit
+from src.reporting.grids import Grid
 from src.reporting.style import Picture
 from src.reporting.words import (
     INDICES,
@@ -55,20 +55,6 @@ LARGEST = 10
 ENDS = ("", "_ci_lower", "_ci_upper")
 REPORT = ("whyrefuse", "matplotlib", "arviz-plots", "jinja2")
 """Packages whose versions matter to a report."""
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """A table of the page, as text."""
-
-    caption: str
-    """What it shows, and which intervals."""
-    names: list[str]
-    """Headings of the columns that name a row."""
-    numbers: list[str]
-    """Headings of the columns of numbers."""
-    rows: list[tuple[list[str], list[str], bool]]
-    """Names, numbers, and whether the row stands out."""
 
 
 def render_page(
