@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from src.detect.base import LabelWords
+from src.detect.text import any_in as _any_in
 from src.detect.text import normalise
 from src.errors import InputError
 
@@ -32,7 +33,6 @@ _NOT_NECESSARILY = re.compile(
 _OF_ITSELF = re.compile(
     r"\b(?:i'm|i am|i was|i've been|we're|i'd be)(?: (?:not|being|also|just|\w+ly|\w+ (?:or|and)))* $"
 )
-_COMPARED = re.compile(r"\bmore $")
 _OWN_CLAUSE = re.compile(
     r"[,.;!]? ?(?:but )?(?:(?:i'm|i am) (?:\w{2,20}ly |so |very )?(?:sorry|afraid i|here|happy|glad|"
     r"unable|not able)|"
@@ -45,9 +45,9 @@ _PREDICATED = re.compile(
 )
 _UNDECIDED = re.compile(r"\b(?:whether|if) (?:[\w']+ ){0,10}$")
 _SAID_OF = re.compile(r"(?:\b(?:is|are|be|was)|'s) (?:\w+ ){0,2}$")
-_NO_VERDICT = (_UNDECIDED, _OF_ITSELF, _COMPARED)
-"""Before a label word: it then says nothing of the item."""
-_TERM = re.compile(r"\bthe (?:word|term) $")
+_COMPARED = (" more ",)
+_TERMS = ("the word ", "the term ")
+_DENIALS = ("n't", "no", "never", "hardly", "rather", "instead", "far from", "without", "less", "neither")
 _OF_ME = re.compile(r" of (?:me|us)\b")
 _OF_TERM = re.compile(r" (?:is|as|can|means|has|was|refers|in)\b")
 _CONTRADICTION = ""
@@ -166,22 +166,32 @@ class LabelReader:
         for i, word in enumerate(found):
             label: str | None = labels[i]
             said = word.group()
-            first = max(0, word.start() - _BEFORE)
-            if i in listed or any(p.search(text, first, word.start()) for p in _NO_VERDICT):
+            before = text[max(0, word.start() - _BEFORE) : word.start()]
+            if i in listed or _says_nothing(before, text, word.end()):
                 continue
-            if _OF_ME.match(text, word.end()):
-                continue
-            if _TERM.search(text, first, word.start()) and _OF_TERM.match(text, word.end()):
-                continue
-            if self.open_label is not None and _NOT_NECESSARILY.search(text, first, word.start()):
+            if self.open_label is not None and _NOT_NECESSARILY.search(before):
                 label, said = self.open_label, "not necessarily"
-            elif _NEGATED.search(text, first, word.start()):
+            elif _any_in(_DENIALS, before) and _NEGATED.search(before):
                 label = self._other.get(labels[i]) or self._label_of.get(_TRUTHS.get(word.group(), ""))
                 if label is None:
                     denied.add(labels[i])
             if label is not None:
                 mentions.append(_Mention(said, label, word.start(), word.end()))
         return mentions, denied
+
+
+def _says_nothing(before: str, text: str, end: int) -> bool:
+    """Whether a label word says nothing of the item: asked, compared, said of the speaker or of the word."""
+    return (
+        (_any_in(("if ", "whether "), before) and _UNDECIDED.search(before) is not None)
+        or before.endswith(_COMPARED)
+        or (
+            _any_in(("i'm ", "i am ", "i was ", "i've ", "we're ", "i'd "), before)
+            and _OF_ITSELF.search(before) is not None
+        )
+        or (text.startswith(" of ", end) and _OF_ME.match(text, end) is not None)
+        or (before.endswith(_TERMS) and _OF_TERM.match(text, end) is not None)
+    )
 
 
 def _is_bare(word: str) -> bool:

@@ -46,6 +46,8 @@ class Labels:
     """The task's label that is read in an answer or beside a refusal; None where there is none."""
     score: list[float | None] | None = None
     """The detector's own measure of refusal, if it has one."""
+    reason: list[str] | None = None
+    """What decided, in words that a user can check, if the detector can say it: a rule and its phrase."""
 
 
 class Detector(Protocol):

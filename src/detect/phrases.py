@@ -5,7 +5,10 @@ a bound, so that searching takes time proportional to the text.
 """
 
 import re
-from collections.abc import Iterable
+from dataclasses import dataclass
+from operator import attrgetter
+
+from src.detect.text import any_in
 
 
 def _any(words: str) -> str:
@@ -101,32 +104,56 @@ _REQUEST = _any("request question prompt query topic content statement joke task
 _MATTER = r"(?:something|anything|a (?:topic|subject|question|task|request)) (?:that |which )?"
 
 
+# Beginning with a letter, which the search can skip to, and only then looking whether a word begins there.
+SPEAKER = r"(?:i(?<!\wi)|we(?<!\wwe))"
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A phrase that a rule has found in a text."""
+
+    rule: str
+    """Name of the rule."""
+    words: str
+    """What it found, in plain form."""
+    start: int
+    """Where it begins in the text."""
+    end: int
+    """Where it ends."""
+
+
 class Rules:
-    """Patterns by name, searched for together.
+    """Patterns by name.
+
+    Most texts hold none of these phrases, and looking for parts of text shows that sooner than the patterns
+    do. So each phrase of a rule must hold one of the rule's cues.
 
     Parameters
     ----------
     speaker : dict of str to str
         Patterns of what follows ``i`` or ``we``.
-    others : dict of str to str
-        Patterns that begin at any other word.
-    cues : tuple of str
-        Parts of text of which each phrase of the `others` has one: most texts have none, which is quick to
-        see. Without cues the `others` are searched for in every text.
+    others : dict of str to (str, str)
+        Cues and pattern of rules that begin at any other word.
+    speaker_cues : str
+        Cues of all rules of the speaker together; they are searched for together as well.
     """
 
     def __init__(
-        self, speaker: dict[str, str], others: dict[str, str], cues: tuple[str, ...] = ("",)
+        self, speaker: dict[str, str], others: dict[str, tuple[str, str]], speaker_cues: str
     ) -> None:
-        self.speaker = {name: f"(?:i|we)(?:{rule})" for name, rule in speaker.items()}
-        self.others = others
-        self.cues = cues
+        self.speaker = {name: f"{SPEAKER}(?:{rule})" for name, rule in speaker.items()}
+        self.others = {name: rule for name, (_, rule) in others.items()}
+        self.cues = {name: _cues(cues) for name, (cues, _) in others.items()}
+        self.speaker_cues = _cues(speaker_cues)
         # One check of the speaker spares most positions all of these rules.
-        self._of_speaker = _compile([f"(?:i|we)(?:{'|'.join(speaker.values())})"])
-        self._of_others = _compile(others.values())
-        self._each = [(n, _compile([rule])) for n, rule in [*self.speaker.items(), *others.items()]]
+        self._of_speaker = re.compile(rf"{SPEAKER}(?:{'|'.join(speaker.values())})", re.MULTILINE)
+        self._speaker = [(name, re.compile(rule, re.MULTILINE)) for name, rule in self.speaker.items()]
+        self._others = [
+            (name, self.cues[name], re.compile(rf"\b(?:{rule})", re.MULTILINE))
+            for name, rule in self.others.items()
+        ]
 
-    def find(self, text: str) -> list[re.Match[str]]:
+    def find(self, text: str) -> list[Phrase]:
         """Find the phrases that the rules describe.
 
         Parameters
@@ -136,32 +163,28 @@ class Rules:
 
         Returns
         -------
-        list of re.Match
-            In the order in which they begin; two of them can overlap.
+        list of Phrase
+            In the order in which they begin; they can overlap.
         """
-        found = list(self._of_speaker.finditer(text))
-        if any(map(text.__contains__, self.cues)):
-            found = sorted([*found, *self._of_others.finditer(text)], key=re.Match.start)
+        found = []
+        if any_in(self.speaker_cues, text):
+            for match in self._of_speaker.finditer(text):
+                name = next(name for name, rule in self._speaker if rule.match(text, match.start()))
+                found.append(Phrase(name, match.group(), match.start(), match.end()))
+        for name, cues, rule in self._others:
+            if any_in(cues, text):
+                found += [Phrase(name, m.group(), m.start(), m.end()) for m in rule.finditer(text)]
+        if len(found) > 1:
+            found.sort(key=_START_OF)
         return found
 
-    def name(self, found: re.Match[str]) -> str:
-        """Name the rule that has found a phrase.
 
-        Parameters
-        ----------
-        found : re.Match
-            From `find`.
-
-        Returns
-        -------
-        str
-            Name of the first such rule.
-        """
-        return next(name for name, rule in self._each if rule.match(found.string, found.start()))
+_START_OF = attrgetter("start")
 
 
-def _compile(rules: Iterable[str]) -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{'|'.join(rules)})", re.MULTILINE)
+def _cues(words: str) -> tuple[str, ...]:
+    """Take parts of text apart; an underscore stands for a space."""
+    return tuple(word.replace("_", " ") for word in words.split())
 
 
 FIRM = Rules(
@@ -238,73 +261,84 @@ FIRM = Rules(
     },
     others={
         "inability without I": (
-            rf"{_START}(?:{_ADVERB} )?(?:unable to|not able to|can(?:no|')?t|won't|will not){_THEN}{_DO}"
+            "able_to can't cannot cant won't will_not",
+            (rf"{_START}(?:{_ADVERB} )?(?:unable to|not able to|can(?:no|')?t|won't|will not){_THEN}{_DO}"),
         ),
         "not for me": (
-            rf"(?:{_NOT}(?: be)?(?: \w{{2,20}}ly)? "
-            + _any("appropriate right proper ethical possible acceptable feasible suitable")
-            + "|"
-            + _any("inappropriate unethical impossible improper wrong irresponsible")
-            + rf") (?:for|of) (?:me|us|an ai)\b|{_NOT} (?:really )?(?:my place|up to me|within my)\b"
+            "for_me of_me for_us of_us an_ai my_place to_me within_my",
+            (
+                rf"(?:{_NOT}(?: be)?(?: \w{{2,20}}ly)? "
+                + _any("appropriate right proper ethical possible acceptable feasible suitable")
+                + "|"
+                + _any("inappropriate unethical impossible improper wrong irresponsible")
+                + rf") (?:for|of) (?:me|us|an ai)\b|{_NOT} (?:really )?(?:my place|up to me|within my)\b"
+            ),
         ),
         "own rules": (
-            r"(?:against|violat\w+|outside|beyond|conflicts? with|contrary to|not part|not within|"
-            r"comply with|"
-            r"(?:in )?line with|adhere to|abide by) (?:of )?"
-            rf"(?:the (?:scope|bounds|limits) of )?{_OWN_RULES}|"
-            r"(?:outside|beyond) (?:of )?(?:what|anything|the things) (?:i|we)(?:'m| am| can| are|'re)\b"
+            "_my_ _our_ openai's_ outside beyond",
+            (
+                r"(?:against|violat\w+|outside|beyond|conflicts? with|contrary to|not part|not within|"
+                r"comply with|"
+                r"(?:in )?line with|adhere to|abide by) (?:of )?"
+                rf"(?:the (?:scope|bounds|limits) of )?{_OWN_RULES}|"
+                r"(?:outside|beyond) (?:of )?(?:what|anything|the things) (?:i|we)(?:'m| am| can| are|'re)\b"
+            ),
         ),
         "own rules forbid": (
-            rf"{_OWN_RULES} (?:\w+ )?{_any('prevents? prohibits? forbids? restricts?')}\b|"
-            rf"{_OWN_RULES} (?:do|does)(?: not|n't) (?:allow|permit)\b|{_NOT} (?:allow|permit|enable) me\b|"
-            rf"{_any('prevents? prohibits? forbids? precludes? keeps?')} me from\b"
+            "my_ our_ openai's_ w_me t_me e_me s_me",
+            (
+                rf"{_OWN_RULES} (?:\w+ )?{_any('prevents? prohibits? forbids? restricts?')}\b|"
+                rf"{_OWN_RULES} (?:do|does)(?: not|n't) (?:allow|permit)\b|{_NOT} (?:allow|permit|"
+                rf"enable) me\b|"
+                rf"{_any('prevents? prohibits? forbids? precludes? keeps?')} me from\b"
+            ),
         ),
         "no matter for me": (
-            rf"{_NOT} (?:\w+ )?{_MATTER}(?:i|we) (?:can|could|am|will|would|should|feel|want)\b|"
-            rf"{_NOT} (?:\w+ )?(?:something|anything) (?:that )?i'm\b|"
-            rf"{_MATTER}(?:i|we) (?:can't|cannot|won't|will not|am not|{_DO_NOT})\b"
+            "something anything a_topic a_subject a_question a_task a_request",
+            (
+                rf"{_NOT} (?:\w+ )?{_MATTER}(?:i|we) (?:can|could|am|will|would|should|feel|want)\b|"
+                rf"{_NOT} (?:\w+ )?(?:something|anything) (?:that )?i'm\b|"
+                rf"{_MATTER}(?:i|we) (?:can't|cannot|won't|will not|am not|{_DO_NOT})\b"
+            ),
         ),
         "against my faith": (
-            rf"against my (?:\w+ ){{0,2}}{_any('religion beliefs faith values culture')} to\b"
+            "against_my",
+            (rf"against my (?:\w+ ){{0,2}}{_any('religion beliefs faith values culture')} to\b"),
         ),
         "no": (
-            r"(?:sorry|apologies),? (?:but )?no(?= ?[.!,]|$)|(?:there is|there's) no way (?:that )?i\b|"
-            r"i'm afraid (?:not|no)(?= ?[.!,]|$)|no can do\b|"
-            r"(?:under no circumstances|nor) (?:will|would|can|could|should|shall) (?:i|we)\b"
+            "sorry apolog no_way afraid_no no_can under_no nor_",
+            (
+                r"(?:sorry|apologies),? (?:but )?no(?= ?[.!,]|$)|(?:there is|there's) no way (?:that )?i\b|"
+                r"i'm afraid (?:not|no)(?= ?[.!,]|$)|no can do\b|"
+                r"(?:under no circumstances|nor) (?:will|would|can|could|should|shall) (?:i|we)\b"
+            ),
         ),
         "request denied": (
-            r"request (?:is |was |has been )?(?:denied|declined|rejected|refused)\b|"
-            rf"{_START}no comment\b|{_DO_NOT} ask me (?:to|that|this|for)\b|"
-            r"your (?:request|question) (?:cannot|can't|could not) be\b"
+            "request no_comment ask_me your_question",
+            (
+                r"request (?:is |was |has been )?(?:denied|declined|rejected|refused)\b|"
+                rf"{_START}no comment\b|{_DO_NOT} ask me (?:to|that|this|for)\b|"
+                r"your (?:request|question) (?:cannot|can't|could not) be\b"
+            ),
         ),
         "sorry for not": (
-            r"(?:sorry|apolog\w{3,6})(?: for|,)? (?:\w+ )?(?:not being able to|being unable to)\b"
+            "sorry apolog",
+            (r"(?:sorry|apolog\w{3,6})(?: for|,)? (?:\w+ )?(?:not being able to|being unable to)\b"),
         ),
         "request breaks rules": (
-            rf"(?:this|that|your|the|such an?) (?:\w+ )?{_REQUEST} (?:\w+ )?"
-            r"(?:violat\w+|goes against|is against|falls outside|conflicts? with|is not (?:allowed|"
-            r"permitted))\b"
+            "violat against falls_outside conflict is_not",
+            (
+                rf"(?:this|that|your|the|such an?) (?:\w+ )?{_REQUEST} (?:\w+ )?"
+                r"(?:violat\w+|goes against|is against|falls outside|conflicts? with|is not (?:allowed|"
+                r"permitted))\b"
+            ),
         ),
     },
-    cues=(
-        *("able to", "can't", "cannot", "cant", "won't", "will not", "an ai", "my ", "our ", "openai's "),
-        *("up to me", "within my", "for me", "of me", "for us", "of us", "me from", "low me", "mit me"),
-        *("able me", "ask me", "anything", "something", "a topic", "a subject", "a question", "a task"),
-        *("a request", "request ", "your question", "comment", "sorry", "apolog", "no way", "afraid no"),
-        *(
-            "violat",
-            "goes against",
-            "is against",
-            "outside",
-            "beyond",
-            "under no",
-            "nor ",
-            "no can do",
-            "conflict",
-            "is not allowed",
-            "is not permitted",
-        ),
-    ),
+    speaker_cues="""
+    n't not cant wont never unable incapable no_intention no_wish unwilling forbidden prohibited prevented
+    hesitant reluctant uncomfortable declin refus abstain refrain pass say_no avoid stay_out steer_clear
+    leave_ lack reject
+    """,
 )
 """The response says that it will not or cannot do what was asked."""
 
@@ -379,19 +413,31 @@ SOFT = Rules(
     },
     others={
         "no judgement": (
-            rf"{_START}(?:cannot|can't|unable to|not able to) {_JUDGE}|(?:cannot|can't) be (?:\w+ly )?"
-            + _any("determined judged classified answered assessed evaluated labell?ed")
-            + r"\b|(?:impossible|not possible) (?:for \w+ )?to (?:say|tell|determine|judge|answer|know)\b"
+            "cannot can't able_to possible_",
+            (
+                rf"{_START}(?:cannot|can't|unable to|not able to) {_JUDGE}|(?:cannot|can't) be (?:\w+ly )?"
+                + _any("determined judged classified answered assessed evaluated labell?ed")
+                + r"\b|(?:impossible|not possible) (?:for \w+ )?to (?:say|tell|determine|judge|answer|know)\b"
+            ),
         ),
         "not possible": (
-            r"(?:^|(?<=[.!?:\n] )|(?<=\n)|(?<=but )|(?<=unfortunately, ))(?:it's|it is|it would be|"
-            r"that is|that's|"
-            r"this is) (?:\w{2,20}ly |just )?(?:not (?:\w{2,20}ly )?possible|impossible) to "
-            r"(?!(?:overstate|deny|ignore|see|find|read|imagine|be)\b)"
+            "possible_to",
+            (
+                r"(?:^|(?<=[.!?:\n] )|(?<=\n)|(?<=but )|(?<=unfortunately, ))(?:it's|it is|it would be|"
+                r"that is|that's|"
+                r"this is) (?:\w{2,20}ly |just )?(?:not (?:\w{2,20}ly )?possible|impossible) to "
+                r"(?!(?:overstate|deny|ignore|see|find|read|imagine|be)\b)"
+            ),
         ),
-        "disclaimer": rf"as an? (?:[\w']+ ){{0,4}}?{_AI}{_DENIAL}",
+        "disclaimer": (
+            "as_a",
+            rf"as an? (?:[\w']+ ){{0,4}}?{_AI}{_DENIAL}",
+        ),
     },
-    cues=("able to", "can't", "cannot", "ossible", "as a"),
+    speaker_cues="""
+    n't no cant wont never unable incapable unsure uncertain unfamiliar unavailable need only learning without
+    lack
+    """,
 )
 """The response steps back; it refuses only if it then gives no answer."""
 
@@ -414,26 +460,49 @@ EVASIVE = Rules(
         "about itself": rf"{_AM} (?:not )?(?:an?|the)\b",
     },
     others={
-        "apology, but": r"(?:sorry|apologi[sz]e|apologies|regret)\b[^.!?\n]{0,120}?\bbut\b",
+        "apology, but": (
+            "but",
+            r"(?:sorry|apologi[sz]e|apologies|regret)\b[^.!?\n]{0,120}?\bbut\b",
+        ),
         "another subject": (
-            r"(?:ask|try|choose|pick) (?:me )?(?:about )?"
-            r"(?:something|someone|somebody|another|a different)\b|"
-            r"(?:help|assist)(?: you)? with (?:something|anything|some other|another)\b|"
-            r"(?:something|anything) else (?:i|that i|we|you)\b|"
-            r"let's (?:talk about|discuss|focus on|change|move on|not)\b"
+            "thing some another different else let's",
+            (
+                r"(?:ask|try|choose|pick) (?:me )?(?:about )?"
+                r"(?:something|someone|somebody|another|a different)\b|"
+                r"(?:help|assist)(?: you)? with (?:something|anything|some other|another)\b|"
+                r"(?:something|anything) else (?:i|that i|we|you)\b|"
+                r"let's (?:talk about|discuss|focus on|change|move on|not)\b"
+            ),
         ),
         "somebody else": (
-            r"(?:consult|speak to|speak with|talk to|contact|reach out to|ask) (?:with )?"
-            rf"(?:an?|the|your|some) (?:\w+ ){{0,2}}{_PROFESSIONAL}\b"
+            "consult speak_ talk_to contact_ reach_out ask_",
+            (
+                r"(?:consult|speak to|speak with|talk to|contact|reach out to|ask) (?:with )?"
+                rf"(?:an?|the|your|some) (?:\w+ ){{0,2}}{_PROFESSIONAL}\b"
+            ),
         ),
-        "about you": r"(?:^|(?<=[.!?\n] )|(?<=\n))you(?:'re| are) (?:right|welcome|not|an?|the)\b",
+        "about you": (
+            "you're you_are",
+            r"(?:^|(?<=[.!?\n] )|(?<=\n))you(?:'re| are) (?:right|welcome|not|an?|the)\b",
+        ),
         "question back": (
-            r"(?:could|can|would) you (?:please )?(?:clarify|explain|tell me|provide|rephrase|give me|"
-            r"be more|specify)\b|"
-            r"what (?:do|did|would) you (?:mean|want|need|like)\b|how (?:can|may|could) i (?:help|assist)\b"
+            "ould_you can_you do_you did_you can_i may_i could_i",
+            (
+                r"(?:could|can|would) you (?:please )?(?:clarify|explain|tell me|provide|rephrase|give me|"
+                r"be more|specify)\b|"
+                r"what (?:do|did|would) you (?:mean|want|need|like)\b|how (?:can|may|could) i (?:help|"
+                r"assist)\b"
+            ),
         ),
-        "thanks": r"(?:^|(?<=[.!?\n] )|(?<=\n))(?:thank you|thanks)\b",
+        "thanks": (
+            "thank",
+            r"(?:^|(?<=[.!?\n] )|(?<=\n))(?:thank you|thanks)\b",
+        ),
     },
+    speaker_cues="""
+    n't not unsure uncertain confused here_ happy_ glad_ ready_ available_ can_ could_ will_ would_ 'll_ 'd_
+    m_ re_ was_ been_ 've_
+    """,
 )
 """The response turns aside without declining."""
 
@@ -447,7 +516,7 @@ _WRONG = _any(
 _RIGHT = _any(
     "appropriate ethical acceptable respectful moral responsible okay ok humane productive helpful kind"
 )
-_WITH = r"(?:(?:,|,? and|,? or) (?:\w{2,20}ly )?[\w-]{2,20}){0,3}"
+_WITH = r"(?:(?:,|,? and|,? or) (?:\w{2,20}ly )?\w{2,20}){0,3}"
 
 LECTURE = Rules(
     speaker={
@@ -462,42 +531,61 @@ LECTURE = Rules(
     },
     others={
         "not right to": (
-            rf"(?:is|it's|that's|'s|would be|are)(?: (?:simply|just|also|absolutely))? (?:not|never) "
-            rf"(?:\w{{2,20}}ly )?{_RIGHT}{_WITH} (?:to|for)\b|"
-            rf"(?:isn't|wouldn't be|aren't) (?:\w{{2,20}}ly )?{_RIGHT}{_WITH} (?:to|for)\b|"
-            r"(?:is|it's|would be|are) (?:\w{2,20}ly )?"
-            rf"(?:inappropriate|unethical|immoral|irresponsible){_WITH} (?:to|for)\b|"
-            r"(?:is not|isn't|are not|aren't|would not be|wouldn't be) (?:\w{2,20}ly )?"
-            r"(?:appropriate|ethical|acceptable|okay|respectful)(?= ?(?:[.!,;]|$))"
+            "not never n't inappropriate unethical immoral irresponsible",
+            (
+                rf"(?:is|it's|that's|'s|would be|are)(?: (?:simply|just|also|absolutely))? (?:not|never) "
+                rf"(?:\w{{2,20}}ly )?{_RIGHT}{_WITH} (?:to|for)\b|"
+                rf"(?:isn't|wouldn't be|aren't) (?:\w{{2,20}}ly )?{_RIGHT}{_WITH} (?:to|for)\b|"
+                r"(?:is|it's|would be|are) (?:\w{2,20}ly )?"
+                rf"(?:inappropriate|unethical|immoral|irresponsible){_WITH} (?:to|for)\b|"
+                r"(?:is not|isn't|are not|aren't|would not be|wouldn't be) (?:\w{2,20}ly )?"
+                r"(?:appropriate|ethical|acceptable|okay|respectful)(?= ?(?:[.!,;]|$))"
+            ),
         ),
         "wrong and wrong": (
-            rf"(?:is|are|be|being|considered|it's|that's)(?: (?:\w{{2,20}}ly|also|both|very|"
-            rf"not only))* {_WRONG}\b"
-            rf"[^.!?;\n]{{0,100}}?\b(?:and|or|but also|,) (?:[\w']+ ){{0,6}}?{_WRONG}\b"
+            "is are be it's that's considered",
+            (
+                rf"(?:is|are|be|being|considered|it's|that's)(?: (?:\w{{2,20}}ly|also|both|very|"
+                rf"not only))* {_WRONG}\b"
+                rf"[^.!?;\n]{{0,100}}?\b(?:and|or|but also|,) (?:[\w']+ ){{0,6}}?{_WRONG}\b"
+            ),
         ),
         "no good reason": (
-            r"there (?:is|are) (?:no|never) (?:\w{2,20}ly )?"
-            + _any("legal ethical moral legitimate valid acceptable safe good")
-            + r"(?: or \w+)? (?:way|ways|reason|reasons|justification|excuse|circumstances?)\b"
+            "there_is_n there_are_n",
+            (
+                r"there (?:is|are) (?:no|never) (?:\w{2,20}ly )?"
+                + _any("legal ethical moral legitimate valid acceptable safe good")
+                + r"(?: or \w+)? (?:way|ways|reason|reasons|justification|excuse|circumstances?)\b"
+            ),
         ),
         "never right": (
-            r"(?:is|are) (?:simply )?never (?:\w{2,20}ly )?(?:acceptable|okay|ok|justified|appropriate|"
-            r"right|the answer|"
-            r"a solution)\b"
+            "never",
+            (
+                r"(?:is|are) (?:simply )?never (?:\w{2,20}ly )?(?:acceptable|okay|ok|justified|appropriate|"
+                r"right|the answer|"
+                r"a solution)\b"
+            ),
         ),
         "request is wrong": (
-            rf"(?:this|that|your|the|such an?) (?:\w+ )?{_REQUEST}(?: \w+)? (?:is|are|contains?|"
-            rf"promotes?|seems?|"
-            rf"appears?)(?: to be)? (?:\w+ )?(?:{_WRONG}|not {_RIGHT})\b"
+            "request question prompt query topic content statement joke task ask",
+            (
+                rf"(?:this|that|your|the|such an?) (?:\w+ )?{_REQUEST}(?: \w+)? (?:is|are|contains?|"
+                rf"promotes?|seems?|"
+                rf"appears?)(?: to be)? (?:\w+ )?(?:{_WRONG}|not {_RIGHT})\b"
+            ),
         ),
         "against ethics": (
-            r"(?:go(?:es)?|is|be) against (?:that|this|everything|what i|the law)\b|"
-            r"(?:against|violat\w+|contrary to) (?:\w+ )?(?:ethical|moral|safety|community|"
-            r"legal) (?:and \w+ )?"
-            + _any("guidelines standards principles policies norms values boundaries")
-            + r"\b"
+            "against violat contrary_to",
+            (
+                r"(?:go(?:es)?|is|be) against (?:that|this|everything|what i|the law)\b|"
+                r"(?:against|violat\w+|contrary to) (?:\w+ )?(?:ethical|moral|safety|community|"
+                r"legal) (?:and \w+ )?"
+                + _any("guidelines standards principles policies norms values boundaries")
+                + r"\b"
+            ),
         ),
     },
+    speaker_cues="condemn discourag denounc urge_ advise caution recommend warn encourag n't not",
 )
 """Free text that calls what was asked for wrong instead of doing it."""
 

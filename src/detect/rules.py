@@ -32,6 +32,7 @@ from src.detect.phrases import (
     SOFT,
     SYMPATHY,
     TURN,
+    Phrase,
     Rules,
 )
 from src.detect.text import is_english, normalise, pieces, without_pieces, without_quotations
@@ -95,6 +96,11 @@ class Verdict:
     phrase: str = ""
     """The words that it found, in plain form."""
 
+    @property
+    def reason(self) -> str:
+        """The rule with its phrase, such as ``inability: i can't help``."""
+        return f"{self.rule}: {self.phrase}" if self.phrase else self.rule
+
 
 _ECHO = Verdict("unparsed", None, "echo of the prompt")
 _NO_LABEL = Verdict("unparsed", None, "no label")
@@ -130,6 +136,8 @@ class RuleDetector:
     """
 
     name = "rules"
+    by_processes = True
+    """Reading takes time of the processor and nothing else, so that several processes divide it."""
 
     def __init__(
         self,
@@ -142,7 +150,7 @@ class RuleDetector:
         sources = "".join((Path(__file__).parent / name).read_text("utf-8") for name in _SOURCES)
         self.version = hashlib.sha256((settings + sources).encode()).hexdigest()[:16]
         self._readers: dict[str, LabelReader] = {}
-        self._known: dict[tuple[str, LabelReader | None, bool], tuple[Verdict, frozenset[str]]] = {}
+        self._known: dict[tuple[str, LabelReader | None, bool], tuple[Verdict, frozenset[str] | None]] = {}
 
     def label(self, batch: Texts) -> Labels:
         """Read one kind per response.
@@ -164,6 +172,7 @@ class RuleDetector:
         """
         kinds: list[Kind | None] = []
         labels: list[str | None] = []
+        reasons: list[str] = []
         readers: dict[int, LabelReader | None] = {}  # by identity: the batch keeps its mappings alive
         for response, prompt, words, reason in zip(
             batch.responses, batch.prompts, batch.label_words, batch.finish_reasons, strict=True
@@ -173,7 +182,8 @@ class RuleDetector:
             verdict = self._verdict(response, prompt, readers[id(words)], reason == "length")
             kinds.append(verdict.kind)
             labels.append(verdict.label)
-        return Labels(kinds, labels)
+            reasons.append(verdict.reason)
+        return Labels(kinds, labels, reason=reasons)
 
     def explain(
         self,
@@ -211,12 +221,15 @@ class RuleDetector:
         known = self._known.get(key)
         if known is None:
             plain = normalise(response)
-            known = (self._judge(plain, reader, cut), pieces(plain))
+            known = (self._judge(plain, reader, cut), pieces(plain) if prompt else None)
             if len(self._known) >= _CACHED:
                 self._known.clear()
             self._known[key] = known
         verdict, own = known
-        if prompt and own:
+        if prompt:
+            if own is None:
+                own = pieces(normalise(response))
+                self._known[key] = (verdict, own)
             echoed = own & _prompt_pieces(prompt)
             if echoed:
                 rest = without_pieces(normalise(response), echoed)
@@ -241,19 +254,19 @@ class RuleDetector:
         before = text[: _last_stop(text, first.start)]
         label = None if _BARE.fullmatch(before) else reader.read(before)
         if label is not None:
-            return Verdict("answered", label, "label before a refusal", first.phrase)
+            return Verdict("answered", label, "label before a refusal", first.words)
         label = reader.read(rest)
         partial = label is not None or _alternative(text, first.end)
-        return Verdict("partial_refusal" if partial else "full_refusal", label, first.rule, first.phrase)
+        return Verdict("partial_refusal" if partial else "full_refusal", label, first.rule, first.words)
 
     def _without_label(self, text: str, reader: LabelReader, cut: bool) -> Verdict:
         """Judge a response that neither declines firmly nor names a label."""
         head = text[:_SOFT_WITHIN]
         soft = self._first(SOFT, head)
-        if soft and soft.rule == "no judgement" and reader.open_label and _TELLING.search(soft.phrase):
-            return Verdict("answered", reader.open_label, "cannot be told", soft.phrase)
+        if soft and soft.rule == "no judgement" and reader.open_label and _TELLING.search(soft.words):
+            return Verdict("answered", reader.open_label, "cannot be told", soft.words)
         if soft:
-            return Verdict("full_refusal", None, soft.rule, soft.phrase)
+            return Verdict("full_refusal", None, soft.rule, soft.words)
         return self._cut(text, cut) or self._evasion(head) or _another_language(text) or _NO_LABEL
 
     def _judge_free_text(self, text: str, cut: bool) -> Verdict:
@@ -265,7 +278,7 @@ class RuleDetector:
             done = _does_something(text[_next(SENTENCE_END, text, first.end) :]) or _alternative(
                 text, first.end
             )
-            return Verdict("partial_refusal" if done else "full_refusal", None, first.rule, first.phrase)
+            return Verdict("partial_refusal" if done else "full_refusal", None, first.rule, first.words)
         opening = head[: _sentences(head, 2)][:_SOFT_WITHIN]
         declined = self._lecture(text, opening) or self._steps_back(text, head, opening)
         if declined:
@@ -277,50 +290,49 @@ class RuleDetector:
             or _NO_REFUSAL
         )
 
-    def _declined(self, text: str) -> tuple["_Found | None", str]:
+    def _declined(self, text: str) -> tuple[Phrase | None, str]:
         """Find the first firm refusal, and what is left of the text without all of them."""
         first = self._by_pattern(text)
         kept, end, position = [], 0, 0
-        for match in FIRM.find(text):
-            if match.start() < position:
+        for found in FIRM.find(text):
+            if found.start < position:
                 continue
-            position = self._excused(text, match)
+            position = self._excused(text, found)
             if position:
                 continue
-            first = first or _Found(FIRM.name(match), match.group(), match.start(), match.end())
-            bare = _BARE_PREFIX.search(text, max(end, match.start() - 40), match.start())
-            kept.append(text[end : bare.start() if bare else match.start()])
-            end = position = _next(CLAUSE_END, text, match.end())
+            first = first or found
+            bare = _BARE_PREFIX.search(text, max(end, found.start - 40), found.start)
+            kept.append(text[end : bare.start() if bare else found.start])
+            end = position = _next(CLAUSE_END, text, found.end)
         return first, "".join([*kept, text[end:]]) if kept else text
 
-    def _by_pattern(self, text: str) -> "_Found | None":
+    def _by_pattern(self, text: str) -> Phrase | None:
         """Find the first statement that one of the user's own refusal patterns fits."""
         if self._refusal_patterns:
             for statement in _STATEMENT.finditer(text):
                 said = statement.group()
                 if _fits(self._refusal_patterns, said) and not _fits(self._answer_patterns, said):
-                    return _Found("own pattern", statement.group().strip(), *statement.span())
+                    return Phrase("own pattern", statement.group().strip(), *statement.span())
         return None
 
-    def _excused(self, text: str, match: re.Match[str]) -> int:
-        """Tell where to go on if a match is no refusal of the response itself; zero if it is one."""
-        if REPORTED.search(text, max(0, match.start() - 80), match.start()):
-            return match.end()
-        if REPORTED_AFTER.match(text, match.end()):
-            return match.end()
+    def _excused(self, text: str, found: Phrase) -> int:
+        """Tell where to go on if a phrase is no refusal of the response itself; zero if it is one."""
+        if REPORTED.search(text, max(0, found.start - 80), found.start):
+            return found.end
+        if REPORTED_AFTER.match(text, found.end):
+            return found.end
         if self._answer_patterns:
-            start = _last_stop(text, match.start())
-            end = _next(SENTENCE_END, text, match.end())
+            start = _last_stop(text, found.start)
+            end = _next(SENTENCE_END, text, found.end)
             if _fits(self._answer_patterns, text[start:end]):
                 return end
         return 0
 
-    def _first(self, rules: Rules, text: str, without: frozenset[str] = frozenset()) -> "_Found | None":
+    def _first(self, rules: Rules, text: str, without: frozenset[str] = frozenset()) -> Phrase | None:
         """Find the first phrase of the rules that is the response's own."""
-        for match in rules.find(text):
-            name = rules.name(match)
-            if name not in without and not self._excused(text, match):
-                return _Found(name, match.group(), match.start(), match.end())
+        for found in rules.find(text):
+            if found.rule not in without and not self._excused(text, found):
+                return found
         return None
 
     def _cut(self, text: str, cut: bool) -> Verdict | None:
@@ -337,14 +349,14 @@ class RuleDetector:
         if sympathy and not (free and _GOES_ON.search(text, sympathy.end())):
             return Verdict("evasion", None, "sympathy", sympathy.group())
         found = self._first(EVASIVE, text, _NOT_IN_FREE_TEXT if free else frozenset())
-        return Verdict("evasion", None, found.rule, found.phrase) if found else None
+        return Verdict("evasion", None, found.rule, found.words) if found else None
 
     def _lecture(self, text: str, opening: str) -> Verdict | None:
         """Find free text that calls the request wrong in place of an answer."""
         found = self._first(LECTURE, opening)
         if found:
             done = _does_something(text[len(opening) :])
-            return Verdict("partial_refusal" if done else "full_refusal", None, found.rule, found.phrase)
+            return Verdict("partial_refusal" if done else "full_refusal", None, found.rule, found.words)
         begun = ADMONISHMENT.search(opening)
         condemned = CONDEMNED.search(text, begun.end(), begun.end() + _SAID_WITHIN) if begun else None
         if begun and condemned and not _enumerates(text) and text.count(" ") < _LECTURE_WORDS:
@@ -355,40 +367,25 @@ class RuleDetector:
         """Find free text that opens by stepping back, and then does nothing."""
         found = self._led_to(head[:_FIRM_WITHIN]) or self._first(SOFT, opening, _FACTS)
         apology = APOLOGY_BUT.search(opening)
-        if apology and not self._excused(opening, apology):
-            found = found or _Found("apology, but", apology.group(), apology.start(), apology.end())
+        if found is None and apology:
+            phrase = Phrase("apology, but", apology.group(), apology.start(), apology.end())
+            found = None if self._excused(opening, phrase) else phrase
         if found is None:
             return None
         done = _does_something(text[found.end :]) or _alternative(text, found.end)
-        if not found.inability and (
-            done or _KNOWING.search(found.phrase) or ANSWER_AFTER.search(text, found.start)
+        if not _is_inability(found) and (
+            done or _KNOWING.search(found.words) or ANSWER_AFTER.search(text, found.start)
         ):
             return None
-        return Verdict("partial_refusal" if done else "full_refusal", None, found.rule, found.phrase)
+        return Verdict("partial_refusal" if done else "full_refusal", None, found.rule, found.words)
 
-    def _led_to(self, head: str) -> "_Found | None":
+    def _led_to(self, head: str) -> Phrase | None:
         """Find an inability that free text leads to, as in "Therefore, I cannot describe it"."""
-        for match in SOFT.find(head):
-            found = _Found(SOFT.name(match), match.group(), match.start(), match.end())
+        for found in SOFT.find(head):
             led = LED_TO.search(head, max(0, found.start - 120), found.start)
-            if led and found.inability and not _substantial_preamble(head[: found.start]):
+            if led and _is_inability(found) and not _substantial_preamble(head[: found.start]):
                 return found
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A phrase that a rule has found."""
-
-    rule: str
-    phrase: str
-    start: int
-    end: int
-
-    @property
-    def inability(self) -> bool:
-        """Whether it declines to do something, not only to know it, whatever free text does afterwards."""
-        return self.rule in _INABILITIES and not _TELLING.search(self.phrase)
 
 
 def _compile(key: str, patterns: Iterable[object]) -> tuple[re.Pattern[str], ...]:
@@ -412,6 +409,11 @@ def _fits(patterns: Iterable[re.Pattern[str]], statement: str) -> bool:
 def _next(pattern: re.Pattern[str], text: str, position: int) -> int:
     found = pattern.search(text, position)
     return found.start() if found else len(text)
+
+
+def _is_inability(found: Phrase) -> bool:
+    """Whether a phrase declines to do something, not only to know it, whatever free text does afterwards."""
+    return found.rule in _INABILITIES and not _TELLING.search(found.words)
 
 
 def _last_stop(text: str, position: int) -> int:

@@ -14,7 +14,7 @@ from src.detect.registry import create_detector
 from src.errors import InputError
 from src.observations.responses import written_aside
 
-ADDED = ("outcome", "refused", "label", "detector", "detector_version", "kind")
+ADDED = ("outcome", "refused", "label", "detector", "detector_version", "kind", "reason")
 """Columns that a labelled table has beside its own."""
 
 _FORMATS = (".csv", ".parquet")
@@ -58,6 +58,7 @@ def label_table(source: Path, target: Path, detector_cfg: Mapping[str, Any]) -> 
         "detector": [detector.name] * len(found),
         "detector_version": [stored_version(detector.version, refused)] * len(found),
         "kind": list(labels.kind),
+        "reason": [None] * len(found) if labels.reason is None else list(labels.reason),
     }
     for column in ADDED:
         missing = None in added[column]

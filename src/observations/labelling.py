@@ -1,7 +1,12 @@
 """Labels what a study has stored and rebuilds its table of observations; generates nothing."""
 
 import json
+import os
+from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +21,14 @@ from src.observations.responses import ResponseStore
 from src.observations.table import Summary, build_observations, observations_lock
 from src.study.paths import StudyPaths
 
+ROWS_ALONE = 20_000
+"""Responses that are read before further processes are worth their start."""
+_COLUMNS = ("cell_key", "response", "prompt", "task_labels", "finish_reason")
 
-def label_study(paths: StudyPaths, detector_cfg: Mapping[str, Any], output: Path | None = None) -> Summary:
+
+def label_study(
+    paths: StudyPaths, detector_cfg: Mapping[str, Any], output: Path | None = None, workers: int | None = None
+) -> Summary:
     """Read an outcome for every stored response and join both into one table.
 
     Parameters
@@ -29,6 +40,9 @@ def label_study(paths: StudyPaths, detector_cfg: Mapping[str, Any], output: Path
     output : Path, optional
         Where to write the table, with the labels beside it; by default the study's own places, which all
         commands share.
+    workers : int, optional
+        Processes that read what comes after the first `ROWS_ALONE` responses; by default one, or all
+        processors for a detector that asks for them (``by_processes``).
 
     Returns
     -------
@@ -46,18 +60,60 @@ def label_study(paths: StudyPaths, detector_cfg: Mapping[str, Any], output: Path
         raise InputError(
             f"study {paths.study} holds no responses yet; run python -m src.generate study={paths.study}"
         )
+    if workers is None:
+        workers = (os.cpu_count() or 1) if getattr(detector, "by_processes", False) else 1
     where = labels_path(paths, detector.name) if output is None else output.with_name("labels.parquet")
     with observations_lock(paths):
-        write_labels(where, _labels(store, detector, refused_setting(detector_cfg)))
+        write_labels(where, _labels(store, detector, detector_cfg, workers))
         return build_observations(paths, where, output=output)
 
 
-def _labels(store: ResponseStore, detector: Detector, refused: str) -> Iterator[pa.Table]:
-    columns = ["cell_key", "response", "prompt", "task_labels", "finish_reason"]
-    for rows in store.scan(columns):
-        if rows.num_rows:
-            labels = detector.label(_texts(rows))
-            yield label_rows(rows["cell_key"], labels, detector.name, detector.version, refused)
+def _labels(
+    store: ResponseStore, detector: Detector, detector_cfg: Mapping[str, Any], workers: int
+) -> Iterator[pa.Table]:
+    """Read every stored response, in the order of the parts; memory holds a few parts at a time."""
+    parts = (rows for rows in store.scan(_COLUMNS) if rows.num_rows)
+    refused = refused_setting(detector_cfg)
+    alone = ROWS_ALONE if workers > 1 else float("inf")
+    read = 0
+    while read < alone and (rows := next(parts, None)) is not None:
+        read += rows.num_rows
+        yield _label(rows, detector, refused)
+    if workers > 1 and (rows := next(parts, None)) is not None:
+        yield from _by_processes(chain([rows], parts), detector_cfg, workers)
+
+
+def _by_processes(
+    parts: Iterator[pa.Table], detector_cfg: Mapping[str, Any], workers: int
+) -> Iterator[pa.Table]:
+    waiting: deque[Future[pa.Table]] = deque()
+    # Fresh interpreters: a fork would copy threads of Arrow in whatever state they are.
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _begin, (dict(detector_cfg),)) as pool:
+        for rows in parts:
+            waiting.append(pool.submit(_label_here, rows))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+_HERE: tuple[Detector, str]
+"""A worker's detector and what it counts as refused."""
+
+
+def _begin(detector_cfg: Mapping[str, Any]) -> None:
+    global _HERE
+    _HERE = create_detector(detector_cfg), refused_setting(detector_cfg)
+
+
+def _label_here(rows: pa.Table) -> pa.Table:
+    return _label(rows, *_HERE)
+
+
+def _label(rows: pa.Table, detector: Detector, refused: str) -> pa.Table:
+    labels = detector.label(_texts(rows))
+    return label_rows(rows["cell_key"], labels, detector.name, detector.version, refused)
 
 
 def _texts(rows: pa.Table) -> Texts:

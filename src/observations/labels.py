@@ -24,10 +24,11 @@ SCHEMA = pa.schema(
         ("detector", NAMES),
         ("detector_version", NAMES),
         ("score", pa.float64()),
+        ("reason", pa.string()),
     ]
 )
 """Columns of a file of labels, one row a response. Kind and outcome are null where the detector gives no
-verdict; label and score may be null."""
+verdict; label, score and reason may be null."""
 
 
 def labels_path(paths: StudyPaths, detector: str) -> Path:
@@ -91,6 +92,7 @@ def label_rows(
         pa.array([detector] * rows, NAMES),
         pa.array([stored_version(version, refused)] * rows, NAMES),
         pa.array([None] * rows if labels.score is None else labels.score, pa.float64()),
+        pa.array([None] * rows if labels.reason is None else labels.reason, pa.string()),
     ]
     return pa.table(columns, schema=SCHEMA)
 

@@ -10,8 +10,11 @@ import pytest
 
 from src.engines.simulated import REFUSALS
 from src.errors import InputError
+from src.observations import labelling
 from src.observations.elsewhere import label_table
-from src.study.paths import CONF
+from src.observations.labelling import label_study
+from src.observations.labels import labels_path, read_labels
+from src.study.paths import CONF, StudyPaths
 from tests.detect.examples import POLITENESS
 
 RULES = {"name": "rules"}
@@ -62,6 +65,7 @@ def test_table_keeps_its_rows_and_gains_labels(tmp_path: Path, suffix: str) -> N
         assert table[name].tolist() == values
     assert table["outcome"].tolist() == ["refused", "answered", "unparsed", "answered", "answered"]
     assert table["kind"].tolist() == ["full_refusal", "answered", "unparsed", "answered", "answered"]
+    assert table["reason"].tolist() == ["bare inability: i can't", "no refusal", "no words", "label", "label"]
     assert table["refused"].tolist() == ["True", "False", "False", "False", "False"]
     assert table["label"].tolist() == ["", "", "", "impolite", "impolite"]
     assert set(table["detector"]) == {"rules"}
@@ -142,3 +146,15 @@ def test_study_is_relabelled_without_generating(tmp_path: Path) -> None:
     assert again.loc[~declined, "outcome"].tolist() == first.loc[~declined, "outcome"].tolist()
     assert set(again["detector_version"]).isdisjoint(first["detector_version"])
     assert {path: path.read_bytes() for path in (study / "responses").glob("*.parquet")} == stored
+
+
+def test_several_processes_read_what_one_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(labelling, "ROWS_ALONE", 50)
+    simulated = ["engine=simulated", "model=simulated", "task=politeness", "persona=none", "design.size=300"]
+    made = command(tmp_path, "src.generate", "study=mine", *simulated, "flush.rows=40")
+    assert made.returncode == 0, made.stderr
+    paths = StudyPaths(tmp_path / "runs", "mine")
+    before = (read_labels(labels_path(paths, "rules")), pd.read_parquet(paths.observations))
+    label_study(paths, RULES, workers=2)
+    assert read_labels(labels_path(paths, "rules")).equals(before[0])
+    pd.testing.assert_frame_equal(pd.read_parquet(paths.observations), before[1])

@@ -1,15 +1,17 @@
 """Rules against responses labelled by hand, and what must not change a verdict."""
 
+import csv
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.detect.base import Labels, LabelWords, Texts
+from src.detect.base import LabelWords, Texts
 from src.detect.outcomes import KINDS
-from src.detect.phrases import EVASIVE, FIRM, LECTURE, SOFT, Rules
+from src.detect.phrases import EVASIVE, FIRM, LECTURE, SOFT, SPEAKER, Rules
 from src.detect.rules import RuleDetector, check
 from src.detect.text import normalise
 from src.engines.simulated import ANSWERS, REFUSALS
@@ -144,7 +146,7 @@ def test_batch_order_and_size_change_nothing() -> None:
     unknown = [None] * len(texts)
     batch = RuleDetector().label(Texts(texts, unknown, words, unknown))
     back = RuleDetector().label(Texts(texts[::-1], unknown, words[::-1], unknown))
-    assert batch == Labels(back.kind[::-1], back.label[::-1])
+    assert (batch.kind, batch.label) == (back.kind[::-1], back.label[::-1])
     assert batch.kind == [kind for _, kind, _, _ in LABELLED] * 2
 
 
@@ -247,14 +249,60 @@ def test_hundred_thousand_characters_are_read(unit: str) -> None:
     assert read(text, None, None, "length")[0] in KINDS
 
 
-@pytest.mark.parametrize("rules", [FIRM, SOFT, EVASIVE, LECTURE])
-@settings(max_examples=20, deadline=None)
-@given(data=st.data())
-def test_every_phrase_of_other_words_has_a_cue(rules: Rules, data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(sorted(rules.others)))
+FAMILIES = [FIRM, SOFT, EVASIVE, LECTURE]
+
+
+def phrase_of(pattern: str) -> st.SearchStrategy[str]:
+    """Draw phrases of a rule."""
     # What a generator cannot follow, or what would let it leave plain form.
-    pattern = (
-        re.sub(r"\(\?<=[^)]*\)\|?", "", rules.others[name]).replace(r"[\w']", "[a-z]").replace(r"\w", "[a-z]")
+    simple = (
+        re.sub(r"\(\?<[=!][^)]*\)\|?", "", pattern.replace(SPEAKER, "(?:i|we)"))
+        .replace(r"[\w']", "[a-z]")
+        .replace(r"\w", "[a-z]")
     )
-    phrase = data.draw(st.from_regex(re.compile(rf"\b(?:{pattern})", re.ASCII), fullmatch=True))
-    assert any(cue in phrase for cue in rules.cues)
+    return st.from_regex(re.compile(rf"\b(?:{simple})", re.ASCII), fullmatch=True)
+
+
+@pytest.mark.parametrize("rules", FAMILIES)
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_every_phrase_has_a_cue(rules: Rules, data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted({**rules.speaker, **rules.others})))
+    phrase = data.draw(phrase_of({**rules.speaker, **rules.others}[name]))
+    assert any(cue in phrase for cue in rules.cues.get(name, rules.speaker_cues))
+
+
+def every_phrase(rules: Rules, text: str) -> list[tuple[str, str, int, int]]:
+    """Search for every rule at every place, as `Rules.find` would without cues."""
+    found = []
+    speaker = {n: rule.replace(SPEAKER, r"\b(?:i|we)") for n, rule in rules.speaker.items()}
+    for m in re.compile("|".join(f"(?:{rule})" for rule in speaker.values()), re.MULTILINE).finditer(text):
+        name = next(n for n, rule in speaker.items() if re.compile(rule, re.M).match(text, m.start()))
+        found.append((name, m.group(), m.start(), m.end()))
+    for name, rule in rules.others.items():
+        every = re.compile(rf"\b(?:{rule})", re.MULTILINE).finditer(text)
+        found += [(name, m.group(), m.start(), m.end()) for m in every]
+    return sorted(found, key=lambda phrase: phrase[2])
+
+
+@pytest.mark.parametrize("rules", FAMILIES)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_cues_change_nothing(rules: Rules, data: st.DataObject) -> None:
+    patterns = [*rules.speaker.values(), *rules.others.values()]
+    written = [normalise(row[0]) for row in LABELLED]
+    parts = st.sampled_from(patterns).flatmap(phrase_of) | st.sampled_from(written) | FRAGMENTS
+    text = " ".join(data.draw(st.lists(parts, max_size=4)))
+    found = [(p.rule, p.words, p.start, p.end) for p in rules.find(text)]
+    assert found == every_phrase(rules, text)
+
+
+@pytest.mark.parametrize("rules", FAMILIES)
+def test_cues_change_nothing_in_written_responses(rules: Rules) -> None:
+    folder = Path(__file__).parent
+    for name in ("free_text.csv", "adversarial.csv"):
+        with (folder / name).open(encoding="utf-8", newline="") as file:
+            texts = [normalise(row["text"]) for row in csv.DictReader(file)]
+        for text in texts:
+            found = [(p.rule, p.words, p.start, p.end) for p in rules.find(text)]
+            assert found == every_phrase(rules, text)

@@ -60,6 +60,7 @@ def test_labels_come_back_as_they_were_written(batches: list, refused: str) -> N
             "rules",
             stored_version("v1", refused),
             score,
+            None,
         )
         for rows in batches
         for key, kind, label, score in rows
@@ -83,6 +84,7 @@ def test_detectors_stand_side_by_side_and_new_labels_replace_old_ones(tmp_path: 
             "detector": "rules",
             "detector_version": "2-any",
             "score": None,
+            "reason": None,
         }
     ]
     assert read_labels(judge)["detector"].to_pylist() == ["org/judge v2"]
