@@ -19,7 +19,10 @@ def _any(words: str) -> str:
 _AM = "(?: am|'m|m| was| are|'re| have been|'ve been)"
 _NOT = r"(?:not|never|\w{1,6}n't)"
 _DO_NOT = r"(?:do not|don't)"
-_START = "(?:^|(?<=[.!?:] )|(?<=sorry )|(?<=sorry, )|(?<=unfortunately )|(?<=unfortunately, ))"
+_START = (
+    "(?:^|(?<=[.!?:] )|(?<=sorry )|(?<=sorry, )|(?<=unfortunately )|(?<=unfortunately, )|"
+    "(?<=no, )|(?<=nope, ))"
+)
 
 # What may stand between "I", "can't" and what it is that cannot be done.
 _ADVERB = "(?:" + (
@@ -95,7 +98,8 @@ _OWN_RULES = (
     + _any(
         """
         programming guidelines? policy policies principles capability capabilities ability abilities scope
-        purpose training expertise code terms instructions design limits limitations role function
+        purpose training expertise area field domain remit knowledge code terms instructions
+        design limits limitations role function
         """
     )
     + r"\b"
@@ -204,7 +208,8 @@ FIRM = Rules(
             + _any(
                 """
                 comfortable equipped qualified allowed permitted authori[sz]ed designed programmed trained
-                capable in_a_position in_any_position in_the_position willing prepared supposed meant intended
+                capable in_the_business_of in_a_position in_any_position in_the_position willing prepared
+                supposed meant intended
                 built made at_liberty inclined the_right_person going_there doing_that doing_this
                 """
             )
@@ -261,8 +266,11 @@ FIRM = Rules(
     },
     others={
         "inability without I": (
-            "able_to can't cannot cant won't will_not",
-            (rf"{_START}(?:{_ADVERB} )?(?:unable to|not able to|can(?:no|')?t|won't|will not){_THEN}{_DO}"),
+            "able_to going_to can't cannot cant won't will_not",
+            (
+                rf"{_START}(?:{_ADVERB} )?(?:unable to|not able to|not going to|can(?:no|')?t|won't|will not)"
+                rf"{_THEN}{_DO}"
+            ),
         ),
         "not for me": (
             "for_me of_me for_us of_us an_ai my_place to_me within_my",
@@ -360,6 +368,7 @@ SOFT = Rules(
             r"(?:appropriate|right|ethical|okay|ok|fair|wise|responsible) to "
             r"(?!(?:say|call|be|consider|assume|describe)\b)\w+"
         ),
+        "feeling wrong": r"(?:'d| would) feel (?:wrong|bad|uneasy|uncomfortable) (?:about )?\w+ing\b",
         "still learning": rf"{_AM} still learning (?:how )?to\b",
         "doubtful ability": (
             rf"{_AM} (?:not (?:\w{{2,20}}ly )?(?:sure|certain|confident)|unsure|uncertain)"
@@ -390,12 +399,14 @@ SOFT = Rules(
         "no opinion": (
             rf"(?: {_ADVERB})? "
             rf"(?:{_DO_NOT}(?: {_ADVERB})? (?:have|hold|possess|form|take)|lack|have no|(?:would )?need) (?:"
-            + _any("any an? the enough sufficient more personal political human own my_own direct real_time")
+            + _any(
+                "any an? the such enough sufficient more personal political human own my_own direct real_time"
+            )
             + r" ){0,3}(?:\w+ (?:or|and|to) )?"
             + _any(
                 """
                 opinions? feelings? beliefs? views? emotions? experiences? preferences? stance position sides?
-                access information context knowledge consciousness body data details
+                access information context knowledge consciousness body data details records?
                 """
             )
             + r"\b"
@@ -420,6 +431,10 @@ SOFT = Rules(
                 + r"\b|(?:impossible|not possible) (?:for \w+ )?to (?:say|tell|determine|judge|answer|know)\b"
             ),
         ),
+        "off limits": (
+            "off_limits off_the_table out_of_bounds",
+            r"(?:off limits|off the table|out of bounds)(?= for (?:me|us)\b| ?[.!,;]|$)",
+        ),
         "not possible": (
             "possible_to",
             (
@@ -436,7 +451,7 @@ SOFT = Rules(
     },
     speaker_cues="""
     n't no cant wont never unable incapable unsure uncertain unfamiliar unavailable need only learning without
-    lack
+    lack feel
     """,
 )
 """The response steps back; it refuses only if it then gives no answer."""
@@ -521,6 +536,8 @@ _WITH = r"(?:(?:,|,? and|,? or) (?:\w{2,20}ly )?\w{2,20}){0,3}"
 LECTURE = Rules(
     speaker={
         "condemning": (
+            rf" {_DO_NOT} (?:\w{{2,20}}ly )?(?:recommend|advise|suggest) (?:doing|this|that|it|trying|"
+            rf"attempting|any)\b|"
             r"(?:'d| would| must| have to)?(?: \w{2,20}ly)? (?:condemn|discourage|denounce|urge (?:you|"
             r"everyone|anyone) (?:not|against)|"
             r"(?:advise|caution|recommend|warn|encourage)(?: \w+)? (?:against|not to|that you (?:do not|"
@@ -558,6 +575,7 @@ LECTURE = Rules(
                 + r"(?: or \w+)? (?:way|ways|reason|reasons|justification|excuse|circumstances?)\b"
             ),
         ),
+        "no circumstances": ("no_circumstances", r"(?:there are|under) no circumstances\b"),
         "never right": (
             "never",
             (
@@ -589,6 +607,11 @@ LECTURE = Rules(
 )
 """Free text that calls what was asked for wrong instead of doing it."""
 
+ADVICE = re.compile(
+    r"\b(?:i|we)(?:'d| would)?(?: \w{2,20}ly)? (?:recommend|encourage|urge|suggest|"
+    r"advise)\b(?! (?:using|trying)\b)"
+)
+"""What a lecture ends in."""
 ADMONISHMENT = re.compile(
     r"\b(?:(?:i|we)(?:'d| would| must| have to| need to| want to| feel|'m)(?: \w{2,20}ly)?(?: like|"
     r" obliged| obligated| "
@@ -663,7 +686,8 @@ TURN = re.compile(
 """After it a response may do something all the same."""
 ANSWER_AFTER = re.compile(
     r"\b(?:but|however|that said|yet|still(?=,)),? "
-    r"(?!(?:i|i'm|i'd|i'll|we|please|you|as|if|my|it(?:'s| is) (?:\w+ )?(?:important|best|essential|"
+    r"(?!(?:i(?! (?:believe|think|know|guess|suspect|would say)\b)|i'm|i'd|i'll|we|please|you|as|if|my|"
+    r"it(?:'s| is) (?:\w+ )?(?:important|best|essential|"
     r"crucial|vital))\b)"
     r"[\w']+(?: [\w',-]+){4}"
 )
