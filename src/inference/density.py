@@ -79,6 +79,10 @@ TABLE = 32
 """Length of a table of addresses."""
 BLOCK = 1024
 """Cells whose log-odds are worked on together: they stay in the processor's nearest cache."""
+INLINED = {"inline": "always", "error_model": "numpy"}
+"""Of a function that is compiled as part of its callers: one compiled by itself is optimised once more in each."""
+LEAF = {"error_model": "numpy", "fastmath": FAST, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Of a function that only compiled code calls, and which may reorder its sums."""
 
 
 def build_problem(cells: Cells, structure: Structure, prior: PriorArrays, information: np.ndarray) -> Problem:
@@ -203,7 +207,7 @@ def _address(typingctx, pointer):
     return types.int64(pointer), codegen
 
 
-@nb.njit(cache=True, inline="never", error_model="numpy", fastmath=FAST)
+@nb.njit(**LEAF)
 def _expand(source, dims, target):
     """Write a component's zero-sum effects; `source` holds its free coordinates."""
     n = dims[0]
@@ -238,7 +242,7 @@ def _expand(source, dims, target):
         target[i] = work[i]
 
 
-@nb.njit(cache=True, inline="never", error_model="numpy", fastmath=FAST)
+@nb.njit(**LEAF)
 def _project(source, dims, target):
     """Write the transpose of `_expand`, for gradients."""
     n = dims[0]
@@ -272,12 +276,13 @@ def _project(source, dims, target):
         target[i] = work[i]
 
 
-@nb.njit(cache=True, inline="never", error_model="numpy", fastmath=FAST)
+@nb.njit(**LEAF)
 def _likelihood(effects, outer, starts, inner, refusals, trials, gradient):
     """Return the log likelihood up to binomial coefficients; add its gradient by effect."""
     value = 0.0
     log_odds, residual, terms = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    group = 0
+    # A plain 0 would be a type of its own, and its callees compiled for both.
+    group = np.int64(0)
     for first in range(0, len(refusals), BLOCK):
         last = min(first + BLOCK, len(refusals))
         _gather(effects, outer, starts, inner, group, first, last, log_odds)
@@ -286,7 +291,7 @@ def _likelihood(effects, outer, starts, inner, refusals, trials, gradient):
     return value
 
 
-@nb.njit(cache=True, inline="never", error_model="numpy", fastmath=FAST)
+@nb.njit(**LEAF)
 def _gather(effects, outer, starts, inner, group, first, last, log_odds):
     """Add up the effects of the cells from `first` to `last`; `group` is that of the first."""
     cell = first
@@ -304,7 +309,7 @@ def _gather(effects, outer, starts, inner, group, first, last, log_odds):
         group += 1
 
 
-@nb.njit(cache=True, inline="never", error_model="numpy", fastmath=FAST)
+@nb.njit(**LEAF)
 def _scatter(residual, outer, starts, inner, group, first, last, gradient):
     """Add each cell's residual to the gradient of its effects; return the group of the cell `last`."""
     cell = first
@@ -322,7 +327,7 @@ def _scatter(residual, outer, starts, inner, group, first, last, gradient):
     return group
 
 
-@nb.njit(cache=True, error_model="numpy")
+@nb.njit(**INLINED)
 def log_density(
     x,
     gradient,
@@ -359,7 +364,7 @@ def log_density(
     )
 
 
-@nb.njit(cache=True, error_model="numpy")
+@nb.njit(**INLINED)
 def effects_of(x, sizes, mixing, constants, information, dims, covariate):
     """Return standard deviations, each component's variance, scaled coordinates, and all effects."""
     terms, components = sizes[0], sizes[1]
@@ -374,7 +379,7 @@ def effects_of(x, sizes, mixing, constants, information, dims, covariate):
     for c in range(components - slopes):
         v = constants[1] if c == 0 else 0.0
         for t in range(terms):
-            v += mixing[c, t] * sds[t] ** 2
+            v += mixing[c, t] * sds[t] * sds[t]
         component_variance[c] = v
         size = 1
         for a in range(dims[c, 0]):
@@ -385,14 +390,17 @@ def effects_of(x, sizes, mixing, constants, information, dims, covariate):
         _expand(scaled[start : start + size], dims[c], effects[dims[c, 1] :])
         start += size
     if slopes:
-        component_variance[components - 1] = sds**2 @ mixing[components - 1]
+        v = 0.0
+        for t in range(terms):
+            v += mixing[components - 1, t] * sds[t] * sds[t]
+        component_variance[components - 1] = v
         target = effects[dims[components - 1, 1] :]
         _scale_by_covariate(x, terms, start, component_variance[-1], information[-1], covariate, target)
     effects[0] += constants[0]
     return sds, component_variance, scaled, effects
 
 
-@nb.njit(cache=True, error_model="numpy")
+@nb.njit(**INLINED)
 def prior_density(
     x,
     gradient,
@@ -412,7 +420,9 @@ def prior_density(
     `sds`, `component_variance` and `scaled` are from `effects_of`.
     """
     terms, components, slopes = sizes[0], sizes[1], sizes[7]
-    log_sds, variances = np.log(sds), sds**2
+    log_sds = np.empty(terms)
+    for t in range(terms):
+        log_sds[t] = np.log(sds[t])
     value = log_prior_of_sds(log_sds, sizes[6], prior, gradient[:terms])
     start = terms + slopes
     for c in range(components - slopes):
@@ -434,7 +444,7 @@ def prior_density(
         pull = information[c] * (squares / widening - size)
         by_variance = 0.5 * (along / v + pull) / widening
         for t in range(terms):
-            gradient[t] += by_variance * mixing[c, t] * 2.0 * variances[t]
+            gradient[t] += by_variance * mixing[c, t] * 2.0 * sds[t] * sds[t]
         start += size
     if slopes:
         at = at_effects[dims[components - 1, 1] :]
@@ -451,7 +461,7 @@ def prior_density(
     return value
 
 
-@nb.njit(cache=True, error_model="numpy")
+@nb.njit(**INLINED)
 def _scale_by_covariate(x, slope, start, v, information, covariate, target):
     """Write the effects of the component whose standard deviation follows a covariate."""
     for i in range(len(covariate)):
@@ -459,7 +469,7 @@ def _scale_by_covariate(x, slope, start, v, information, covariate, target):
         target[i] = np.sqrt(own / (1.0 + information * own)) * x[start + i]
 
 
-@nb.njit(cache=True, error_model="numpy")
+@nb.njit(**INLINED)
 def _covariate_density(x, gradient, slope, start, v, information, covariate, at_effects):
     """Return its log density, the slope's standard normal prior included, and the derivative by log sd."""
     value = -0.5 * x[slope] ** 2
@@ -498,7 +508,7 @@ _SIGNATURE = types.int64(
 )
 
 
-@nb.njit(cache=True, error_model="numpy")
+@nb.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def arrays_at(address):
     """Return a problem's arrays in the order of `log_density`; `address` is that of its `address_table`."""
     table = nb.carray(_pointer(address), (TABLE,), np.int64)  # type: ignore[call-arg]
@@ -521,16 +531,23 @@ def arrays_at(address):
     )
 
 
-@nb.cfunc(_SIGNATURE, cache=True)
+@nb.cfunc(_SIGNATURE, cache=True, error_model="numpy")
 def density_callback(dimension, x_, gradient_, value_, table_):
     """Evaluate `log_density` for a sampler in another language; `table_` is from `address_table`."""
     gradient = nb.carray(gradient_, (dimension,))
     value = nb.carray(value_, (1,))
-    arrays = arrays_at(_address(table_))  # type: ignore[call-arg]
-    value[0] = log_density(nb.carray(x_, (dimension,)), gradient, *arrays)
-    if not np.isfinite(value[0]) or not np.all(np.isfinite(gradient)):
-        return 1
-    return 0
+    address = _address(table_)  # type: ignore[call-arg]
+    (
+        sizes, mixing, constants, information, dims, outer, starts, inner, refusals, trials, prior, covariate,
+    ) = arrays_at(address)  # fmt: skip
+    value[0] = log_density(
+        nb.carray(x_, (dimension,)), gradient, sizes, mixing, constants, information, dims, outer, starts,
+        inner, refusals, trials, prior, covariate,
+    )  # fmt: skip
+    total = value[0]
+    for i in range(dimension):
+        total += abs(gradient[i])
+    return 0 if np.isfinite(total) else 1
 
 
 def address_table(problem: Problem) -> np.ndarray:

@@ -1,8 +1,11 @@
 """NUTS on the compiled density, by nutpie: several chains in threads, no model compilation."""
 
+import importlib.util
 import os
+import sys
 import time
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +14,8 @@ from src.inference.density import copy_callback
 
 TARGET_ACCEPT = 0.9
 """Mean acceptance probability that the step size is tuned for."""
+PROGRESS_MS = 100
+"""Milliseconds between two states of the progress bar."""
 
 
 class Density(Protocol):
@@ -71,78 +76,89 @@ def sample_nuts(
     Draws
         Kept draws only.
     """
-    began = time.perf_counter()
-    import nutpie
+    import pyarrow as pa
 
-    model = _compiled_model(problem, start)
-    compiled = time.perf_counter()
-    trace = nutpie.sample(
-        model,
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        cores=min(chains, cores or os.cpu_count() or 1),
-        seed=seed,
-        save_warmup=False,
-        progress_bar=progress,
-        target_accept=TARGET_ACCEPT,
+    began = time.perf_counter()
+    library = _nutpie()
+    settings = library.PyNutsSettings.Diag(seed)
+    settings.update(
+        {"num_tune": tune, "num_draws": draws, "num_chains": chains, "target_accept": TARGET_ACCEPT}
     )
-    stats = trace["sample_stats"]
+    model, keep = _model(library, problem, start)
+    bar = library.ProgressType.indicatif(PROGRESS_MS) if progress else library.ProgressType.none()
+    compiled = time.perf_counter()
+    sampler = library.PySampler.from_pymc(
+        settings,
+        min(chains, cores or os.cpu_count() or 1),
+        model,
+        bar,
+        None,
+        PROGRESS_MS,
+        library.PyStorage.arrow(),
+    )
+    try:
+        sampler.wait(None)
+    except BaseException:
+        sampler.abort()
+        raise
+    positions, statistics = sampler.take_results().get_arrow_trace()
+    del keep
+
+    def columns(batches: list[Any], name: str) -> np.ndarray:
+        """Stack the kept draws of one column over chains."""
+        return np.stack([_values(pa.array(batch.column(name)))[-draws:] for batch in batches])
+
     names = {"tree_depth": "depth", "lp": "logp"}
     kept = ("diverging", "energy", "n_steps", "step_size", "tree_depth", "lp")
     return Draws(
-        trace["posterior"]["x"].values,
-        {name: stats[names.get(name, name)].values for name in kept},
+        columns(positions, "x"),
+        {name: columns(statistics, names.get(name, name)) for name in kept},
         compiled - began,
         time.perf_counter() - compiled,
     )
 
 
-def _compiled_model(problem: Density, start: np.ndarray) -> Any:
-    """Wrap the density in nutpie's interface for compiled models.
+def _values(column: Any) -> np.ndarray:
+    """Read a column of numbers, or of vectors of one length."""
+    if not hasattr(column, "flatten"):
+        return column.to_numpy(zero_copy_only=False)
+    return column.flatten().to_numpy().reshape(len(column), -1)
 
-    The classes of its private module are used because its public ways in, PyMC and Stan models, compile for
-    every new data set; `pyproject.toml` therefore bounds nutpie's version.
+
+def _nutpie() -> Any:
+    """Load nutpie's compiled module alone.
+
+    Its Python package imports compilers of PyMC and Stan models, ArviZ and its plots: seconds, and nothing of
+    it is needed here. The compiled classes are private because the package's public ways in compile for every
+    new data set; `pyproject.toml` therefore bounds nutpie's version.
     """
-    import pandas as pd
-    from nutpie import _lib
-    from nutpie.sample import CompiledModel
+    name = "nutpie._lib"
+    if name not in sys.modules:
+        package = importlib.util.find_spec("nutpie")
+        folders = package.submodule_search_locations if package else None
+        spec = PathFinder.find_spec(name, folders)
+        if spec is None or spec.loader is None:
+            raise ImportError("nutpie is not installed", name="nutpie")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[name] = module
+    return sys.modules[name]
 
+
+def _model(library: Any, problem: Density, start: np.ndarray) -> tuple[Any, object]:
+    """Wrap the density as nutpie's compiled PyMC models are; return also what must live while it samples."""
     dimension = problem.dimension
     callback, table = problem.callback()
-
-    class DensityModel(CompiledModel):
-        @property
-        def n_dim(self) -> int:
-            return dimension
-
-        @property
-        def shapes(self) -> dict[str, tuple[int, ...]]:
-            return {"x": (dimension,)}
-
-        @property
-        def coords(self) -> dict[str, Any]:
-            return {}
-
-        def _make_model(self, init_mean: object) -> Any:
-            # The tuples' first members only keep the memory alive that the addresses point to.
-            density = _lib.LogpFunc(callback, table.ctypes.data, (self, problem, table))
-            expand = _lib.ExpandFunc(
-                dimension, dimension, copy_callback.address, table.ctypes.data, (self, table)
-            )
-            sizes = {"unconstrained_parameter": dimension}
-            return _lib.PyMcModel(
-                density,
-                expand,
-                _lib.PyVariable.new_variables(["x"], ["float64"], [(dimension,)], sizes, {}),
-                dimension,
-                sizes,
-                {"unconstrained_parameter": pd.RangeIndex(dimension)},
-                lambda seed: start + 0.1 * np.random.default_rng(seed).normal(size=dimension),
-                None,
-            )
-
-        def _make_sampler(self, settings: Any, init_mean: Any, *rest: Any) -> Any:
-            return _lib.PySampler.from_pymc(settings, rest[0], self._make_model(init_mean), *rest[1:])
-
-    return DensityModel(dims={})
+    sizes = {"unconstrained_parameter": dimension}
+    keep = (problem, table)
+    model = library.PyMcModel(
+        library.LogpFunc(callback, table.ctypes.data, keep),
+        library.ExpandFunc(dimension, dimension, copy_callback.address, table.ctypes.data, keep),
+        library.PyVariable.new_variables(["x"], ["float64"], [(dimension,)], sizes, {}),
+        dimension,
+        sizes,
+        {},
+        lambda seed: start + 0.1 * np.random.default_rng(seed).normal(size=dimension),
+        None,
+    )
+    return model, keep
