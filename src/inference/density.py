@@ -1,12 +1,16 @@
 """Log density and gradient of the model in zero-sum coordinates, compiled once and cached on disk.
 
 The unconstrained vector is: a coordinate of each term's standard deviation (`src.inference.scales`), then
-those of each component (`src.inference.terms`), the intercept first. A component's coordinates x carry the
-effects z = s x, where s = sqrt(v / (1 + I v)) is their posterior standard deviation if the counts inform each
-of them by I. So they are centred where the counts speak (I v large) and non-centred where they do not
-(Betancourt & Girolami 2015), at every v along the way, and
+those of each component (`src.inference.terms`), the intercept first. A coordinate x carries the effect
 
-    log p(x | v) = -|x|^2 / (2 (1 + I v)) - (d / 2) log(1 + I v) + const.
+    z = s^2 a + s x,   s = sqrt(v / (1 + I v)),
+
+where s^2 a and s would be its posterior mean and standard deviation if the counts were one normal observation
+a / I with precision I. So x is about standard normal at every v: effects are centred where the counts speak
+(I v large) and not where they are silent (Betancourt & Girolami 2015), and move with v as they would in the
+posterior. With u = x + s a, exactly and for any I and a,
+
+    log p(x | v) = sum of -u^2 / (2 (1 + I v)) - log(1 + I v) / 2 + const.
 
 A term whose standard deviation follows a covariate z, sd exp(b z), is a component of its own with
 v exp(2 b z) for v; its slope b stands between standard deviations and components.
@@ -16,6 +20,7 @@ of all other components are added once per group.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba as nb
 import numpy as np
@@ -24,6 +29,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from src.inference.cells import Cells
+from src.inference.centring import by_coordinate
 from src.inference.logistic import FAST, binomial_log_likelihood
 from src.inference.priors import PriorArrays, log_prior_of_sds
 from src.inference.scales import log_slope, standard_deviation
@@ -41,7 +47,7 @@ class Problem:
     constants: np.ndarray
     """float64: intercept mean, intercept variance."""
     information: np.ndarray
-    """float64 (components,): I of each component."""
+    """float64 (2, effects' coordinates): I and a of each coordinate."""
     dims: np.ndarray
     """int64 (components, 2 + 2 * MAX_AXES): number of axes, first effect, lengths, zero-sum flags."""
     outer: np.ndarray
@@ -79,10 +85,12 @@ TABLE = 32
 """Length of a table of addresses."""
 BLOCK = 1024
 """Cells whose log-odds are worked on together: they stay in the processor's nearest cache."""
-INLINED = {"inline": "always", "error_model": "numpy"}
-"""Of a function that is compiled as part of its callers: one compiled by itself is optimised once more in each."""
-LEAF = {"error_model": "numpy", "fastmath": FAST, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-"""Of a function that only compiled code calls, and which may reorder its sums."""
+INLINED: dict[str, Any] = {"inline": "always", "error_model": "numpy"}
+"""Of a function compiled as part of its callers: one compiled by itself is optimised once more in each."""
+INTERNAL: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Of a function that only compiled code calls."""
+LEAF: dict[str, Any] = {**INTERNAL, "fastmath": FAST}
+"""Of one that may reorder its sums, too."""
 
 
 def build_problem(cells: Cells, structure: Structure, prior: PriorArrays, information: np.ndarray) -> Problem:
@@ -97,7 +105,8 @@ def build_problem(cells: Cells, structure: Structure, prior: PriorArrays, inform
     prior : PriorArrays
         Prior of the intercept and of the standard deviations.
     information : ndarray
-        I of each component, shape (components,), at least zero. Any value gives the same posterior.
+        I and a of each effect's coordinate, shape (2, coordinates), or I of each component, shape
+        (components,); I at least zero. Any values give the same posterior.
 
     Returns
     -------
@@ -133,7 +142,7 @@ def build_problem(cells: Cells, structure: Structure, prior: PriorArrays, inform
         ),
         mixing=np.ascontiguousarray(structure.mixing),
         constants=np.array([prior.intercept_mean, prior.intercept_sd**2]),
-        information=np.ascontiguousarray(information, dtype=np.float64),
+        information=by_coordinate(structure, information),
         dims=dims,
         outer=np.ascontiguousarray(keys, dtype=np.int32),
         starts=starts.astype(np.int64),
@@ -375,7 +384,8 @@ def effects_of(x, sizes, mixing, constants, information, dims, covariate):
     component_variance = np.empty(components)
     scaled = x.copy()
     slopes = sizes[7]
-    start = terms + slopes
+    before = terms + slopes
+    start = before
     for c in range(components - slopes):
         v = constants[1] if c == 0 else 0.0
         for t in range(terms):
@@ -384,9 +394,9 @@ def effects_of(x, sizes, mixing, constants, information, dims, covariate):
         size = 1
         for a in range(dims[c, 0]):
             size *= dims[c, 2 + a] - dims[c, 2 + MAX_AXES + a]
-        scale = np.sqrt(v / (1.0 + information[c] * v))
         for i in range(start, start + size):
-            scaled[i] = scale * x[i]
+            w = v / (1.0 + information[0, i - before] * v)
+            scaled[i] = np.sqrt(w) * x[i] + w * information[1, i - before]
         _expand(scaled[start : start + size], dims[c], effects[dims[c, 1] :])
         start += size
     if slopes:
@@ -395,7 +405,10 @@ def effects_of(x, sizes, mixing, constants, information, dims, covariate):
             v += mixing[components - 1, t] * sds[t] * sds[t]
         component_variance[components - 1] = v
         target = effects[dims[components - 1, 1] :]
-        _scale_by_covariate(x, terms, start, component_variance[-1], information[-1], covariate, target)
+        for i in range(len(covariate)):
+            own = v * np.exp(2.0 * x[terms] * covariate[i])
+            w = own / (1.0 + information[0, start + i - before] * own)
+            target[i] = np.sqrt(w) * x[start + i] + w * information[1, start + i - before]
     effects[0] += constants[0]
     return sds, component_variance, scaled, effects
 
@@ -424,33 +437,44 @@ def prior_density(
     for t in range(terms):
         log_sds[t] = np.log(sds[t])
     value = log_prior_of_sds(log_sds, sizes[6], prior, gradient[:terms])
-    start = terms + slopes
+    before = terms + slopes
+    start = before
     for c in range(components - slopes):
         v = component_variance[c]
-        widening = 1.0 + information[c] * v
         size = 1
         for a in range(dims[c, 0]):
             size *= dims[c, 2 + a] - dims[c, 2 + MAX_AXES + a]
         free = gradient[start : start + size]
         _project(at_effects[dims[c, 1] :], dims[c], free)
-        scale = np.sqrt(v / widening)
-        squares = 0.0
-        along = 0.0
+        by_log_variance = 0.0
         for i in range(size):
-            along += free[i] * scaled[start + i]
-            squares += x[start + i] ** 2
-            free[i] = scale * free[i] - x[start + i] / widening
-        value -= 0.5 * (squares / widening + size * np.log(widening))
-        pull = information[c] * (squares / widening - size)
-        by_variance = 0.5 * (along / v + pull) / widening
+            at = start + i - before
+            added, free[i], moved = _coordinate(
+                x[start + i], v, information[0, at], information[1, at], free[i]
+            )
+            value += added
+            by_log_variance += moved
         for t in range(terms):
-            gradient[t] += by_variance * mixing[c, t] * 2.0 * sds[t] * sds[t]
+            gradient[t] += by_log_variance / v * mixing[c, t] * 2.0 * sds[t] * sds[t]
         start += size
     if slopes:
-        at = at_effects[dims[components - 1, 1] :]
-        v = component_variance[components - 1]
-        added, by_log_sd = _covariate_density(x, gradient, terms, start, v, information[-1], covariate, at)
-        value += added
+        value -= 0.5 * x[terms] ** 2
+        by_slope = -x[terms]
+        by_log_sd = 0.0
+        for i in range(len(covariate)):
+            own = component_variance[components - 1] * np.exp(2.0 * x[terms] * covariate[i])
+            at = start + i - before
+            added, gradient[start + i], moved = _coordinate(
+                x[start + i],
+                own,
+                information[0, at],
+                information[1, at],
+                at_effects[dims[components - 1, 1] + i],
+            )
+            value += added
+            by_log_sd += 2.0 * moved
+            by_slope += 2.0 * covariate[i] * moved
+        gradient[terms] = by_slope
         for t in range(terms):
             gradient[t] += by_log_sd * mixing[components - 1, t]
     for t in range(terms):
@@ -462,32 +486,18 @@ def prior_density(
 
 
 @nb.njit(**INLINED)
-def _scale_by_covariate(x, slope, start, v, information, covariate, target):
-    """Write the effects of the component whose standard deviation follows a covariate."""
-    for i in range(len(covariate)):
-        own = v * np.exp(2.0 * x[slope] * covariate[i])
-        target[i] = np.sqrt(own / (1.0 + information * own)) * x[start + i]
+def _coordinate(x, v, information, a, by_effect):
+    """Return a coordinate's log density, the derivative by x, and that by log v.
 
-
-@nb.njit(**INLINED)
-def _covariate_density(x, gradient, slope, start, v, information, covariate, at_effects):
-    """Return its log density, the slope's standard normal prior included, and the derivative by log sd."""
-    value = -0.5 * x[slope] ** 2
-    by_slope = -x[slope]
-    by_log_sd = 0.0
-    for i in range(len(covariate)):
-        own = v * np.exp(2.0 * x[slope] * covariate[i])
-        widening = 1.0 + information * own
-        scale = np.sqrt(own / widening)
-        square = x[start + i] ** 2
-        value -= 0.5 * (square / widening + np.log(widening))
-        pull = information * own * (square / widening - 1.0)
-        by_log_own = 0.5 * (at_effects[i] * scale * x[start + i] + pull) / widening
-        by_log_sd += 2.0 * by_log_own
-        by_slope += 2.0 * covariate[i] * by_log_own
-        gradient[start + i] = scale * at_effects[i] - x[start + i] / widening
-    gradient[slope] = by_slope
-    return value, by_log_sd
+    `by_effect` is the log likelihood's derivative by the effect z.
+    """
+    widening = 1.0 + information * v
+    s = np.sqrt(v / widening)
+    u = x + s * a
+    square = u * u / widening
+    by_x = s * by_effect - u / widening
+    pull = s * by_effect * u + information * v * (square - 1.0) + by_x * s * a
+    return -0.5 * (square + np.log(widening)), by_x, 0.5 * pull / widening
 
 
 def arguments(problem: Problem) -> tuple[np.ndarray, ...]:
@@ -508,7 +518,7 @@ _SIGNATURE = types.int64(
 )
 
 
-@nb.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@nb.njit(**INTERNAL)
 def arrays_at(address):
     """Return a problem's arrays in the order of `log_density`; `address` is that of its `address_table`."""
     table = nb.carray(_pointer(address), (TABLE,), np.int64)  # type: ignore[call-arg]
@@ -519,7 +529,7 @@ def arrays_at(address):
         sizes,
         nb.carray(_pointer(table[1]), (components, terms), np.float64),
         nb.carray(_pointer(table[2]), (2,), np.float64),
-        nb.carray(_pointer(table[3]), (components,), np.float64),
+        nb.carray(_pointer(table[3]), (2, table[15]), np.float64),
         nb.carray(_pointer(table[4]), (components, 2 + 2 * MAX_AXES), np.int64),
         nb.carray(_pointer(table[5]), (groups, n_outer), np.int32),
         nb.carray(_pointer(table[6]), (groups + 1,), np.int64),
@@ -536,7 +546,7 @@ def density_callback(dimension, x_, gradient_, value_, table_):
     """Evaluate `log_density` for a sampler in another language; `table_` is from `address_table`."""
     gradient = nb.carray(gradient_, (dimension,))
     value = nb.carray(value_, (1,))
-    address = _address(table_)  # type: ignore[call-arg]
+    address: int = _address(table_)  # type: ignore[call-arg]
     (
         sizes, mixing, constants, information, dims, outer, starts, inner, refusals, trials, prior, covariate,
     ) = arrays_at(address)  # fmt: skip
@@ -559,6 +569,7 @@ def address_table(problem: Problem) -> np.ndarray:
     table[len(arrays)] = len(problem.refusals)
     table[len(arrays) + 1] = len(problem.prior)
     table[len(arrays) + 2] = len(problem.covariate)
+    table[len(arrays) + 3] = problem.information.shape[1]
     return table
 
 

@@ -98,6 +98,7 @@ def _fit_nuts(cells: Cells, structure: Structure, prior: PriorArrays, settings: 
 
     from threadpoolctl import threadpool_limits
 
+    from src.inference.centring import observed_information
     from src.inference.density import build_problem
     from src.inference.laplace import LaplaceModel
     from src.inference.sampling import sample_nuts
@@ -110,14 +111,13 @@ def _fit_nuts(cells: Cells, structure: Structure, prior: PriorArrays, settings: 
         coordinates = model.mode()
         at = model.marginal(coordinates, gradient=False)[2]
     variances = component_variances(standard_deviations(coordinates)[None], structure, prior)[0]
-    # A component's share of the counts' whole information, by the number of its effects.
-    information = at.weights.sum() / np.array(
-        [np.prod(c.shape, dtype=np.float64) for c in structure.components]
-    )
-    scales = np.sqrt(variances / (1.0 + information * variances))
-    parts = zip(model.components(at.mode), scales, strict=True)
+    # a is such that the effects' mode stands at x = 0.
+    precision = observed_information(structure, cells.codes, at.weights)
+    variance = np.repeat(variances, [component.size for component in structure.components])
+    score = np.concatenate(model.components(at.mode)) * (1.0 / variance + precision)
+    information = np.stack([precision, score])
     slope = np.zeros(int(structure.slope is not None))
-    start = np.concatenate([coordinates, slope, *(part / scale for part, scale in parts)])
+    start = np.concatenate([coordinates, slope, np.zeros(len(score))])
     problem = build_problem(cells, structure, prior, information)
     set_up = time.perf_counter() - began
     drawn = sample_nuts(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from src.inference.centring import by_coordinate
 from src.inference.priors import PriorArrays
 from src.inference.scales import standard_deviations
 from src.inference.terms import Component, Structure
@@ -43,7 +44,7 @@ def components_of(
     structure : Structure
         Terms and components.
     information : ndarray
-        I of each component, shape (components,).
+        As for `src.inference.density.build_problem`.
     prior : PriorArrays
         Holds the intercept's prior.
 
@@ -58,13 +59,17 @@ def components_of(
     terms = len(structure.terms)
     sds = standard_deviations(unconstrained[:, :terms])
     variances = component_variances(sds, structure, prior)
-    effects, start = [], terms + (structure.slope is not None)
+    precision, score = by_coordinate(structure, information)
+    before = terms + (structure.slope is not None)
+    effects, start = [], before
     for c, component in enumerate(structure.components):
         free = unconstrained[:, start : start + component.size]
         own = variances[:, c, None]
         if structure.slope is not None and c == len(structure.components) - 1:
             own = own * np.exp(2.0 * unconstrained[:, [terms]] * structure.slope.by_effect(structure))
-        scaled = free * np.sqrt(own / (1.0 + information[c] * own))
+        here = slice(start - before, start - before + component.size)
+        squared = own / (1.0 + precision[here] * own)
+        scaled = np.sqrt(squared) * free + squared * score[here]
         effects.append(_expand_all(scaled.reshape(len(free), *component.free_shape), component))
         start += component.size
     return sds, effects

@@ -28,6 +28,11 @@ def prior_of(family: str) -> PriorArrays:
     )
 
 
+def centring_of(structure: Structure, rng: np.random.Generator) -> np.ndarray:
+    coordinates = sum(component.size for component in structure.components)
+    return np.stack([rng.uniform(0, 5, coordinates), rng.normal(size=coordinates)])
+
+
 def evaluate(
     x: np.ndarray, prior: PriorArrays, information: np.ndarray, structure: Structure = STRUCTURE
 ) -> tuple[float, np.ndarray]:
@@ -39,7 +44,7 @@ def evaluate(
 @pytest.mark.parametrize("structure", [STRUCTURE, SLOPED], ids=["plain", "sloped"])
 def test_gradient_is_that_of_the_density(family, structure):
     rng = np.random.default_rng(1)
-    prior, information = prior_of(family), rng.uniform(0, 5, len(structure.components))
+    prior, information = prior_of(family), centring_of(structure, rng)
     x = rng.normal(size=build_problem(CELLS, structure, prior, information).dimension)
     numeric = optimize.approx_fprime(x, lambda point: evaluate(point, prior, information, structure)[0], 1e-6)
     found = evaluate(x, prior, information, structure)[1]
@@ -51,7 +56,7 @@ def test_density_is_that_of_scipy_up_to_a_constant(sloped):
     """Written again from the definition: sds, effects given sds, counts, and the change of variables."""
     prior, rng = prior_of("half_normal"), np.random.default_rng(2)
     structure = SLOPED if sloped else STRUCTURE
-    information = rng.uniform(0, 5, len(structure.components))
+    information = centring_of(structure, rng)
     scale = [1.3 if name == "model" else 0.7 for name in STRUCTURE.names]
 
     def by_definition(x: np.ndarray) -> float:
@@ -60,6 +65,7 @@ def test_density_is_that_of_scipy_up_to_a_constant(sloped):
         variances = component_variances(sds, structure, prior)[0]
         slope = (standard_deviations(x[:terms] + 1e-6) - standard_deviations(x[:terms] - 1e-6)) / 2e-6
         total = stats.halfnorm.logpdf(sds[0], scale=scale).sum() + np.log(slope).sum()
+        done = 0
         axis, log_odds = structure.axis_codes(CELLS.codes), np.full(len(CELLS.codes), prior.intercept_mean)
         for c, component in enumerate(structure.components):
             log_odds += effects[c][(0, *(axis[f] for f in component.factors))]
@@ -73,7 +79,9 @@ def test_density_is_that_of_scipy_up_to_a_constant(sloped):
             else:
                 # An isotropic normal on a subspace: its log density by its length and dimension alone.
                 total -= 0.5 * (effects[c] ** 2).sum() / variances[c] + 0.5 * np.log(v).sum()
-            total += 0.5 * np.log(v / (1 + information[c] * v)).sum()
+            precision = information[0, done : done + component.size]
+            done += component.size
+            total += 0.5 * np.log(v / (1 + precision * v)).sum()
         return total + stats.binom.logpmf(CELLS.refusals, CELLS.trials, 1 / (1 + np.exp(-log_odds))).sum()
 
     points = rng.normal(size=(5, build_problem(CELLS, structure, prior, information).dimension))
