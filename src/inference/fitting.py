@@ -20,7 +20,7 @@ class FitSettings:
     """``nuts``, ``fast`` or ``pymc``."""
     draws: int = 1000
     """Draws kept per chain."""
-    tune: int = 500
+    tune: int = 300
     """Warm-up draws per chain."""
     chains: int = 4
     """Independent chains."""

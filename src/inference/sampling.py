@@ -12,7 +12,7 @@ import numpy as np
 
 from src.inference.density import copy_callback
 
-TARGET_ACCEPT = 0.9
+TARGET_ACCEPT = 0.8
 """Mean acceptance probability that the step size is tuned for."""
 PROGRESS_MS = 100
 """Milliseconds between two states of the progress bar."""
