@@ -67,7 +67,9 @@ def setting_of(version: str, given: str | None = None) -> str:
     return given or (stored if stored in REFUSED else DEFAULT)
 
 
-def study_quality(paths: StudyPaths, refused: str | None = None, ci_prob: float = 0.9) -> Quality:
+def study_quality(
+    paths: StudyPaths, refused: str | None = None, ci_prob: float = 0.9, table: Path | None = None
+) -> Quality:
     """Compare each person's labels with each detector's, and with each other person's.
 
     Parameters
@@ -78,6 +80,8 @@ def study_quality(paths: StudyPaths, refused: str | None = None, ci_prob: float 
         Which kinds count as refusals; what the table of observations was made with by default.
     ci_prob : float
         Probability of the intervals.
+    table : Path, optional
+        The observations, if not the study's own.
 
     Returns
     -------
@@ -94,7 +98,7 @@ def study_quality(paths: StudyPaths, refused: str | None = None, ci_prob: float 
         raise InputError(
             f"study {paths.study} has no labels by hand yet; run python -m src.label study={paths.study}"
         )
-    frame, version = read_frame(paths, ("kind", "label", "detector"))
+    frame, version = read_frame(paths, ("kind", "label", "detector"), table)
     setting = setting_of(version, refused)
     rows, pairs, notes = [], [], []
     gone = ~human["cell_key"].isin(frame["cell_key"])

@@ -212,7 +212,9 @@ def sample_path(paths: StudyPaths) -> Path:
     return paths.labels / "human-sample.parquet"
 
 
-def read_frame(paths: StudyPaths, columns: Collection[str] = ()) -> tuple[pd.DataFrame, str]:
+def read_frame(
+    paths: StudyPaths, columns: Collection[str] = (), table: Path | None = None
+) -> tuple[pd.DataFrame, str]:
     """Read what a sample is drawn from.
 
     Parameters
@@ -221,6 +223,8 @@ def read_frame(paths: StudyPaths, columns: Collection[str] = ()) -> tuple[pd.Dat
         The study.
     columns : collection of str
         Columns of the observations beside the key, `LEVELS` and `FLAG`.
+    table : Path, optional
+        The observations, if not the study's own.
 
     Returns
     -------
@@ -234,7 +238,7 @@ def read_frame(paths: StudyPaths, columns: Collection[str] = ()) -> tuple[pd.Dat
     InputError
         If there is no table, or it is damaged.
     """
-    path = paths.observations
+    path = table or paths.observations
     if not path.is_file():
         raise InputError(
             f"study {paths.study} has no {path}; run python -m src.detect study={paths.study} once it has "
@@ -242,13 +246,13 @@ def read_frame(paths: StudyPaths, columns: Collection[str] = ()) -> tuple[pd.Dat
         )
     wanted = dict.fromkeys(("cell_key", *LEVELS, FLAG, *columns, "detector_version"))
     try:
-        table = pq.read_table(path, columns=list(wanted), page_checksum_verification=True)
-        lacking = [name for name in wanted if name not in table.column_names]
+        rows = pq.read_table(path, columns=list(wanted), page_checksum_verification=True)
+        lacking = [name for name in wanted if name not in rows.column_names]
         if lacking:
             raise InputError(
                 f"{path} has no column {lacking[0]!r}; run python -m src.detect to build it anew"
             )
-        frame = table.to_pandas()
+        frame = rows.to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedFileError(path, str(error).splitlines()[0]) from error
     versions = sorted(frame.pop("detector_version").astype(str).unique())

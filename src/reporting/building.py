@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from src.observations.human import human_path, read_human
+from src.observations.quality import Quality, study_quality
 from src.reporting.examples import refused_examples
 from src.reporting.finished import Fit
 from src.reporting.page import render_page
@@ -51,7 +53,7 @@ def build_report(fit: Fit, paths: StudyPaths, folder: Path) -> Path:
         first["ci_kind"],
     )
     pictures = draw_pictures(fit, rates)
-    page = render_page(paths.study, fit, pictures, rates, examples)
+    page = render_page(paths.study, fit, pictures, rates, examples, quality_of(fit, paths, table))
 
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
@@ -67,6 +69,30 @@ def build_report(fit: Fit, paths: StudyPaths, folder: Path) -> Path:
             old.unlink()
     _write(folder / "index.html", page.encode())
     return folder / "index.html"
+
+
+def quality_of(fit: Fit, paths: StudyPaths, table: Path) -> Quality | None:
+    """Compare detectors with the study's labels by hand.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit.
+    paths : StudyPaths
+        Its study.
+    table : Path
+        The responses behind it.
+
+    Returns
+    -------
+    Quality or None
+        None without labels, and for a fit of responses from elsewhere.
+    """
+    if not human_path(paths).is_file() or fit.diagnostics["configuration"].get("observations") is not None:
+        return None
+    if read_human(paths).empty:
+        return None
+    return study_quality(paths, ci_prob=fit.frames["variance"].iloc[0]["ci_prob"], table=table)
 
 
 def draw_pictures(fit: Fit, rates: dict[tuple[str, ...], pd.DataFrame]) -> dict[str, Picture]:

@@ -10,7 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from src.effects.contrasts import MEAN
 from src.inference.diagnostics import BFMI, ESS, R_HAT
+from src.observations.quality import Quality
 from src.provenance import versions
+from src.reporting.agreement import HOW, quality_grids
 from src.reporting.examples import Example
 from src.reporting.findings import (
     answer,
@@ -63,6 +65,7 @@ def render_page(
     pictures: Mapping[str, Picture],
     rates: Mapping[tuple[str, ...], pd.DataFrame],
     examples: Sequence[Example],
+    quality: Quality | None = None,
 ) -> str:
     """Render the page.
 
@@ -78,6 +81,8 @@ def render_page(
         Observed and predicted refusal rates.
     examples : sequence of Example
         Refused responses; may be empty.
+    quality : Quality, optional
+        What labels by hand say of the detectors.
 
     Returns
     -------
@@ -116,6 +121,9 @@ def render_page(
         predictive=predictive_grid(rates, first["ci_prob"]),
         checks=checks_grid(diagnostics),
         examples=examples,
+        reading=quality_grids(quality) if quality else None,
+        reading_how=HOW,
+        reading_notes=quality.notes if quality else [],
         origin=_origin(fit),
         configuration=json.dumps(diagnostics["configuration"], indent=1, ensure_ascii=False),
     )
