@@ -5,6 +5,7 @@ a bound, so that searching takes time proportional to the text.
 """
 
 import re
+import sys
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -19,10 +20,8 @@ def _any(words: str) -> str:
 _AM = "(?: am|'m|m| was| are|'re| have been|'ve been)"
 _NOT = r"(?:not|never|\w{1,6}n't)"
 _DO_NOT = r"(?:do not|don't)"
-_START = (
-    "(?:^|(?<=[.!?:] )|(?<=sorry )|(?<=sorry, )|(?<=unfortunately )|(?<=unfortunately, )|"
-    "(?<=no, )|(?<=nope, ))"
-)
+# At the beginning of a statement, or after a word such as sorry, unfortunately, no and nope.
+START = r"(?:^|(?<=[.!?:] )|(?<=(?:ry|ly|no|pe), )|(?<=(?:ry|ly) ))"
 
 # What may stand between "I", "can't" and what it is that cannot be done.
 _ADVERB = "(?:" + (
@@ -150,8 +149,10 @@ class Rules:
         self.cues = {name: _cues(cues) for name, (cues, _) in others.items()}
         self.speaker_cues = _cues(speaker_cues)
         # One check of the speaker spares most positions all of these rules.
-        self._of_speaker = re.compile(rf"{SPEAKER}(?:{'|'.join(speaker.values())})", re.MULTILINE)
-        self._speaker = [(name, re.compile(rule, re.MULTILINE)) for name, rule in self.speaker.items()]
+        self._of_speaker = re.compile(
+            rf"{SPEAKER}(?:{'|'.join(f'({rule})' for rule in speaker.values())})", re.MULTILINE
+        )
+        self._speaker_names = tuple(speaker)  # in the order of the pattern's groups
         self._others = [
             (name, self.cues[name], re.compile(rf"\b(?:{rule})", re.MULTILINE))
             for name, rule in self.others.items()
@@ -173,7 +174,7 @@ class Rules:
         found = []
         if any_in(self.speaker_cues, text):
             for match in self._of_speaker.finditer(text):
-                name = next(name for name, rule in self._speaker if rule.match(text, match.start()))
+                name = self._speaker_names[(match.lastindex or 1) - 1]
                 found.append(Phrase(name, match.group(), match.start(), match.end()))
         for name, cues, rule in self._others:
             if any_in(cues, text):
@@ -181,6 +182,30 @@ class Rules:
         if len(found) > 1:
             found.sort(key=_START_OF)
         return found
+
+
+class Cued:
+    """A pattern that is searched for only where a text holds one of the cues that each of its matches has.
+
+    Parameters
+    ----------
+    cues : str
+        Parts of text; an underscore stands for a space.
+    pattern : str
+        Regular expression.
+    """
+
+    def __init__(self, cues: str, pattern: str) -> None:
+        self.cues = _cues(cues)
+        self.pattern = re.compile(pattern)
+
+    def search(self, text: str, start: int = 0, end: int = sys.maxsize) -> re.Match[str] | None:
+        """Search as `re.Pattern.search` does."""
+        return self.pattern.search(text, start, end) if any_in(self.cues, text) else None
+
+    def match(self, text: str, start: int = 0) -> re.Match[str] | None:
+        """Match as `re.Pattern.match` does."""
+        return self.pattern.match(text, start) if any_in(self.cues, text) else None
 
 
 _START_OF = attrgetter("start")
@@ -268,7 +293,7 @@ FIRM = Rules(
         "inability without I": (
             "able_to going_to can't cannot cant won't will_not",
             (
-                rf"{_START}(?:{_ADVERB} )?(?:unable to|not able to|not going to|can(?:no|')?t|won't|will not)"
+                rf"{START}(?:{_ADVERB} )?(?:unable to|not able to|not going to|can(?:no|')?t|won't|will not)"
                 rf"{_THEN}{_DO}"
             ),
         ),
@@ -325,7 +350,7 @@ FIRM = Rules(
             "request no_comment ask_me your_question",
             (
                 r"request (?:is |was |has been )?(?:denied|declined|rejected|refused)\b|"
-                rf"{_START}no comment\b|{_DO_NOT} ask me (?:to|that|this|for)\b|"
+                rf"{START}no comment\b|{_DO_NOT} ask me (?:to|that|this|for)\b|"
                 r"your (?:request|question) (?:cannot|can't|could not) be\b"
             ),
         ),
@@ -426,7 +451,7 @@ SOFT = Rules(
         "no judgement": (
             "cannot can't able_to possible_",
             (
-                rf"{_START}(?:cannot|can't|unable to|not able to) {_JUDGE}|(?:cannot|can't) be (?:\w+ly )?"
+                rf"{START}(?:cannot|can't|unable to|not able to) {_JUDGE}|(?:cannot|can't) be (?:\w+ly )?"
                 + _any("determined judged classified answered assessed evaluated labell?ed")
                 + r"\b|(?:impossible|not possible) (?:for \w+ )?to (?:say|tell|determine|judge|answer|know)\b"
             ),
@@ -560,7 +585,11 @@ LECTURE = Rules(
             ),
         ),
         "wrong and wrong": (
-            "is are be it's that's considered",
+            """
+            illegal unethical immoral harmful dangerous disrespect inappropriate unacceptable wrong
+            offensive hurtful unlawful cruel irresponsible unsafe racist discriminatory dishonest unfair
+            criminal
+            """,
             (
                 rf"(?:is|are|be|being|considered|it's|that's)(?: (?:\w{{2,20}}ly|also|both|very|"
                 rf"not only))* {_WRONG}\b"
@@ -607,12 +636,17 @@ LECTURE = Rules(
 )
 """Free text that calls what was asked for wrong instead of doing it."""
 
-ADVICE = re.compile(
+ADVICE = Cued(
+    """recommend encourage urge suggest advise""",
     r"\b(?:i|we)(?:'d| would)?(?: \w{2,20}ly)? (?:recommend|encourage|urge|suggest|"
-    r"advise)\b(?! (?:using|trying)\b)"
+    r"advise)\b(?! (?:using|trying)\b)",
 )
 """What a lecture ends in."""
-ADMONISHMENT = re.compile(
+ADMONISHMENT = Cued(
+    """
+    emphasi stress inform remind point_out clarify note warn caution advise mention responsible remember
+    understand recogni acknowledge reali respect consider treat to_be
+    """,
     r"\b(?:(?:i|we)(?:'d| would| must| have to| need to| want to| feel|'m)(?: \w{2,20}ly)?(?: like|"
     r" obliged| obligated| "
     r"compelled)?(?: to)? "
@@ -623,25 +657,34 @@ ADMONISHMENT = re.compile(
     + _any(
         "note remember understand recogni[sz]e emphasi[sz]e acknowledge reali[sz]e respect consider treat be"
     )
-    + r")\b"
+    + r")\b",
 )
 """How a lecture begins; alone it says nothing."""
-CONDEMNED = re.compile(
+CONDEMNED = Cued(
+    """
+    illegal unethical immoral harmful dangerous disrespect inappropriate unacceptable wrong offensive
+    hurtful unlawful cruel irresponsible unsafe racist discriminatory dishonest unfair criminal crime
+    offen against not_ stereotype premise assumption sexist
+    """,
     rf"\b(?:is|are|be|being|considered|it's|that's)(?: (?:\w{{2,20}}ly|also|both|very|a|an|serious|"
     rf"criminal))* "
     rf"(?:{_WRONG}|crime|offen[cs]e|against|not {_RIGHT})\b|"
-    r"\b(?:harmful|offensive|hurtful|racist|sexist) (?:stereotypes?|premise|assumptions?|language|content)\b"
+    r"\b(?:harmful|offensive|hurtful|racist|sexist) (?:stereotypes?|premise|assumptions?|language|content)\b",
 )
 """What a lecture says of what was asked for."""
 
-APOLOGY_BUT = re.compile(
+APOLOGY_BUT = Cued(
+    """sorry apolog regret""",
     r"\b(?:sorry|apologi[sz]e|apologies|regret)\b[^.!?\n]{0,120}?\bbut,? "
     rf"(?:i|we|as an?|my|(?:this|that|your|the) (?:\w+ )?{_REQUEST})\b"
-    r"(?=[^.!?\n]{0,160}?(?:n't|\bnot|\bno|\bonly|\bai|\bunable)\b)"
+    r"(?=[^.!?\n]{0,160}?(?:n't|\bnot|\bno|\bonly|\bai|\bunable)\b)",
 )
 """An apology and then a denial about the speaker or the request."""
 
-SYMPATHY = re.compile(r"\b(?:sorry|apologi[sz]e|apologies|condolences|sympath\w+|regret)\b")
+SYMPATHY = Cued(
+    """sorry apolog condolences sympath regret""",
+    r"\b(?:sorry|apologi[sz]e|apologies|condolences|sympath\w+|regret)\b",
+)
 OFFER = re.compile(
     r"\b(?:here|happy|glad|ready|available) to (?:help|assist|support|listen|discuss|answer|provide)|"
     r"\b(?:can|may|could) (?:i|we) (?:help|assist|do for you)|\banything (?:i|we) can do|"
@@ -658,7 +701,11 @@ CUT = re.compile(
 )
 """The beginning of a refusal that the token limit has cut."""
 
-REPORTED = re.compile(
+REPORTED = Cued(
+    """
+    say said replie reply respond wrote write stat tell if_ when suppose imagine believe think argue
+    feel find consider claim sentence phrase text message premise hypothesis
+    """,
     r"(?:(?<!to )(?<!must )(?<!that )(?<!i'd )(?<!i would )\b"
     + _any("says? said saying replie[sd] replying responds wrote writes states? stating tells? responding")
     + r"(?: (?:that|like|you|them|me|him|her|someone|something like))?[,:]? ?|"
@@ -667,7 +714,7 @@ REPORTED = re.compile(
     r"(?:believe|think|say|argue|feel|find|consider|claim)s? (?:that )?(?:it )?|"
     r"(?:^|[.!?;\n] ?)(?:the |this |that |your )?(?:\w+ )?"
     + _any("sentence statement phrase text message premise hypothesis")
-    + r"(?: (?:is|reads|like|that))?:? ?)$"
+    + r"(?: (?:is|reads|like|that))?:? ?)$",
 )
 """What stands before a refusal that is only told of, at the end of the text before it."""
 
@@ -678,10 +725,11 @@ LED_TO = re.compile(
 )
 """What leads to a refusal further on in free text, at the end of the text before it."""
 
-TURN = re.compile(
+TURN = Cued(
+    """but however that_said theless instead alternatively still if_you here_ here's general""",
     r"\b(?:but|however|that said|nevertheless|nonetheless|instead|alternatively|still|if you (?:mean|"
     r"are|want|need)|"
-    r"here (?:is|are)|here's|in general|generally)\b"
+    r"here (?:is|are)|here's|in general|generally)\b",
 )
 """After it a response may do something all the same."""
 ANSWER_AFTER = re.compile(
@@ -692,19 +740,22 @@ ANSWER_AFTER = re.compile(
     r"[\w']+(?: [\w',-]+){4}"
 )
 """A turn to the matter itself."""
-ALTERNATIVE = re.compile(
+ALTERNATIVE = Cued(
+    """here how_about alternatively you_could you_might you_can instead,_ try_""",
     r"\b(?:here(?: is|'s| are)|how about|alternatively|you (?:could|might|can) (?:say|write|try|use|instead)|"
-    r"instead, (?:try|you|consider|say|use)|try (?:saying|something like))\b"
+    r"instead, (?:try|you|consider|say|use)|try (?:saying|something like))\b",
 )
 """A concrete alternative, in the place of what was asked."""
 
-COMPOSED = re.compile(
-    r"^(?:dear\b|subject:|title:|verse\b|chorus\b)|\[(?:your |recipient|name)", re.MULTILINE
+COMPOSED = Cued(
+    """dear subject: title: verse chorus [your_ [recipient [name""",
+    r"(?m:^)(?:dear\b|subject:|title:|verse\b|chorus\b)|\[(?:your |recipient|name)",
 )
 """Where a letter, a story or a song begins: what it says, the response does not say."""
 
-REPORTED_AFTER = re.compile(
-    r"[^.!?;\n]{0,80}?, (?:wrote|said|says|replied|answered|thought|thinks|asked|shouted) "
+REPORTED_AFTER = Cued(
+    """,_wrote ,_sa ,_repl ,_answ ,_th ,_ask ,_shout""",
+    r"[^.!?;\n]{0,80}?, (?:wrote|said|says|replied|answered|thought|thinks|asked|shouted) ",
 )
 """What stands behind it."""
 

@@ -318,7 +318,7 @@ class RuleDetector:
 
     def _excused(self, text: str, found: Phrase) -> int:
         """Tell where to go on if a phrase is no refusal of the response itself; zero if it is one."""
-        if REPORTED.search(text, max(0, found.start - 80), found.start):
+        if found.start and REPORTED.search(text, max(0, found.start - 80), found.start):
             return found.end
         if REPORTED_AFTER.match(text, found.end):
             return found.end

@@ -1,9 +1,12 @@
 """Rate of the rules, beside a plain list of prefixes that reads the same responses in the same run."""
 
 import json
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 from src.detect.base import Texts
 from src.detect.rules import RuleDetector
@@ -52,8 +55,33 @@ def measure(case: str, responses: list[str], prompts: Sequence[str | None]) -> N
     print(json.dumps(line))
 
 
+def read(responses: list[str]) -> int:
+    """Read in a process of its own."""
+    rows = len(responses)
+    return len(RuleDetector().label(Texts(responses, [None] * rows, [WORDS] * rows, ["stop"] * rows)).kind)
+
+
+def measure_processes(responses: list[str], batch: int = 5_000) -> None:
+    """Print rows per second of one process and of all, for the same batches."""
+    batches = [responses[i : i + batch] for i in range(0, len(responses), batch)]
+    workers = os.cpu_count() or 1
+    alone = min(seconds(lambda: [read(part) for part in batches]) for _ in range(2))
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        list(pool.map(read, [["I can't."]] * workers))  # the interpreters have started
+        together = min(seconds(lambda: list(pool.map(read, batches))) for _ in range(2))
+    line = {
+        "benchmark": "detect",
+        "case": "120 characters, all distinct, processes",
+        "rows": len(responses),
+        "processes": workers,
+        "rows_per_second": round(len(responses) / together),
+        "times_one_process": round(alone / together, 2),
+    }
+    print(json.dumps(line))
+
+
 def main() -> None:
-    """Measure short responses that repeat, the same with their prompts, and responses that never repeat."""
+    """Measure short responses that repeat, with their prompts, that never repeat, and by processes."""
     draw = random.Random(1)
     short = [*REFUSALS, *(frame.format(label) for frame in ANSWERS for label in WORDS)]
     repeated = draw.choices(short, k=500_000)
@@ -64,6 +92,7 @@ def main() -> None:
         for i in range(50_000)
     ]
     measure("120 characters, all distinct", distinct, [None] * len(distinct))
+    measure_processes(distinct)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from src.detect import phrases
 from src.detect.base import LabelWords, Texts
 from src.detect.outcomes import KINDS
 from src.detect.phrases import EVASIVE, FIRM, LECTURE, SOFT, SPEAKER, Rules
@@ -254,6 +255,7 @@ FAMILIES = [FIRM, SOFT, EVASIVE, LECTURE]
 
 def phrase_of(pattern: str) -> st.SearchStrategy[str]:
     """Draw phrases of a rule."""
+    pattern = pattern.replace(phrases.START, "").replace("(?m:^)", "").replace("$", "")
     # What a generator cannot follow, or what would let it leave plain form.
     simple = (
         re.sub(r"\(\?<[=!][^)]*\)\|?", "", pattern.replace(SPEAKER, "(?:i|we)"))
@@ -297,6 +299,18 @@ def test_cues_change_nothing(rules: Rules, data: st.DataObject) -> None:
     assert found == every_phrase(rules, text)
 
 
+CUED = [value for value in vars(phrases).values() if isinstance(value, phrases.Cued)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(CUED), st.data())
+def test_cues_of_single_patterns_change_nothing(cued: phrases.Cued, data: st.DataObject) -> None:
+    parts = phrase_of(cued.pattern.pattern) | st.sampled_from([normalise(row[0]) for row in LABELLED])
+    text = " ".join(data.draw(st.lists(parts, max_size=3)))
+    assert str(cued.search(text)) == str(cued.pattern.search(text))
+    assert str(cued.match(text)) == str(cued.pattern.match(text))
+
+
 @pytest.mark.parametrize("rules", FAMILIES)
 def test_cues_change_nothing_in_written_responses(rules: Rules) -> None:
     folder = Path(__file__).parent
@@ -306,3 +320,5 @@ def test_cues_change_nothing_in_written_responses(rules: Rules) -> None:
         for text in texts:
             found = [(p.rule, p.words, p.start, p.end) for p in rules.find(text)]
             assert found == every_phrase(rules, text)
+            for cued in CUED:
+                assert str(cued.search(text)) == str(cued.pattern.search(text))
