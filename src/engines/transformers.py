@@ -1,10 +1,7 @@
 """Runs a language model in this process with the transformers library."""
 
 import importlib.util
-import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext, redirect_stderr
-from io import StringIO
 from typing import Any
 
 from src.engines.base import GenerationSettings, Identity, Job, Rendered, Response
@@ -18,6 +15,7 @@ from src.engines.local.hardware import (
     choose_dtype,
     give_memory_back,
 )
+from src.engines.local.loading import load_part
 from src.engines.local.requests import Completion, Request
 from src.errors import InputError, unknown
 from src.study.prompts import Prompt
@@ -143,7 +141,7 @@ class TransformersEngine:
 
     def _load_chat(self) -> Chat:
         if self._chat is None:
-            self._tokenizer = self._loaded("AutoTokenizer")
+            self._tokenizer = load_part(self._checkpoint, "AutoTokenizer")
             self._chat = Chat(
                 self._tokenizer,
                 self._model_cfg.get("system_role") or "auto",
@@ -174,31 +172,9 @@ class TransformersEngine:
                     load_in_4bit=quantization == "bnb-4bit",
                     bnb_4bit_compute_dtype=options["dtype"],
                 )
-            self._model = self._loaded("AutoModelForCausalLM", **options).eval()
+            self._model = load_part(self._checkpoint, "AutoModelForCausalLM", **options).eval()
             self._decoder = Decoder(self._model, self._checkpoint.model_id)
         return self._model
-
-    def _loaded(self, auto_class: str, **options: Any) -> Any:
-        """Load a part of the checkpoint; what the library refuses becomes an `InputError`."""
-        import transformers
-
-        checkpoint = self._checkpoint
-        if checkpoint.commit and checkpoint.folder is None:
-            options["revision"] = checkpoint.commit
-        if checkpoint.gguf_file:
-            options["gguf_file"] = checkpoint.gguf_file
-        # Reading a GGUF file draws a bar of its own into ours.
-        quiet = redirect_stderr(StringIO()) if checkpoint.gguf_file else nullcontext()
-        logging.getLogger("transformers").setLevel(logging.ERROR)
-        transformers.utils.logging.disable_progress_bar()
-        try:
-            with quiet:
-                return getattr(transformers, auto_class).from_pretrained(
-                    checkpoint.location, trust_remote_code=False, **options
-                )
-        except (OSError, ValueError, KeyError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(f"transformers cannot load {checkpoint.model_id}: {reason}") from error
 
 
 def _context_length(model: Any) -> int:
