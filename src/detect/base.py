@@ -31,6 +31,15 @@ class Texts:
         unknown = [None] * len(responses)
         return cls(responses, unknown, unknown, unknown)
 
+    def take(self, rows: Sequence[int]) -> "Texts":
+        """Take some of the responses, in the order of `rows`."""
+        return Texts(
+            [self.responses[row] for row in rows],
+            [self.prompts[row] for row in rows],
+            [self.label_words[row] for row in rows],
+            [self.finish_reasons[row] for row in rows],
+        )
+
     def __len__(self) -> int:
         """Count the responses."""
         return len(self.responses)

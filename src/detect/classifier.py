@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from src.engines.local.hardware import check_device, check_dtype
 from src.errors import InputError, unknown
 
 _KEYS = (
-    *("method", "model", "template", "refusal_label", "threshold"),
+    *("model", "template", "refusal_label", "threshold"),
     *("max_tokens", "batch_size", "device", "dtype"),
 )
 _PLACES = re.compile(r"(\{prompt\}|\{response\})")
@@ -27,6 +27,8 @@ _CACHED = 2**16
 """Distinct texts whose probabilities are kept."""
 _ROUNDING = {False: 1e-4, True: 0.03}
 """Bounds of what the company of other texts changes in a probability, in float32 and in coarser formats."""
+_SPECIAL_TOKENS = 4
+"""At least as many as a tokenizer puts around a text."""
 _LETTERS_A_TOKEN = 4
 """What to expect of a prompt's tokens where it has to be shortened."""
 
@@ -56,7 +58,8 @@ def check(detector_cfg: Mapping[str, Any]) -> None:
     limit = _most_tokens(config)
     if detector_cfg["max_tokens"] > limit:
         raise InputError(
-            f"detector.max_tokens={detector_cfg['max_tokens']} is more than the {limit} that this classifier reads"
+            f"detector.max_tokens={detector_cfg['max_tokens']} is more than the {limit} that this classifier "
+            "reads"
         )
 
 
@@ -90,9 +93,8 @@ def refusal_classes(config: Mapping[str, Any], refusal_label: object) -> list[in
     named = {int(number): str(label) for number, label in (config.get("id2label") or {}).items()}
     # The library writes no names where there are its default two.
     names = named or {0: "LABEL_0", 1: "LABEL_1"}
-    wanted = refusal_label if isinstance(refusal_label, Sequence) and not isinstance(refusal_label, str) else [
-        refusal_label
-    ]
+    several = isinstance(refusal_label, Sequence) and not isinstance(refusal_label, str)
+    wanted: Any = refusal_label if several else [refusal_label]
     classes = []
     for label in wanted:
         found = [n for n, name in names.items() if (n if isinstance(label, int) else name) == label]
@@ -110,9 +112,10 @@ def refusal_classes(config: Mapping[str, Any], refusal_label: object) -> list[in
 class ClassifierDetector:
     """Asks a classifier whether a response refuses; which label it names is read by the rules' reader.
 
-    A classifier knows two kinds of response. A refusal is partial if a label, or for free text something done,
-    can be read besides. What is no refusal is an answer if a label can be read or none was asked for, an
-    evasion if the rules find one, and else unparsed. A response without a word is unparsed without being read.
+    A classifier knows two kinds of response. A refusal is partial if a label, or for free text something
+    done, can be read besides. What is no refusal is an answer if a label can be read or none was asked for,
+    an evasion if the rules find one, and else unparsed. A response without a word is unparsed without being
+    read.
 
     Parameters
     ----------
@@ -131,7 +134,7 @@ class ClassifierDetector:
     ) -> None:
         self.name = name
         self._classes = list(classes)
-        self._template = _PLACES.split(detector_cfg["template"])
+        self._template = str(detector_cfg["template"])
         self._threshold = float(detector_cfg["threshold"])
         self._max_tokens = int(detector_cfg["max_tokens"])
         self._rules = RuleDetector()
@@ -165,9 +168,10 @@ class ClassifierDetector:
         if not len(batch):
             return Labels([], [], [])
         read = self._rules.label(batch)
+        count = self._classifier.count_tokens
         asked = [any(letter.isalnum() for letter in response) for response in batch.responses]
         texts = [
-            self._text(prompt, response) if wanted else None
+            fill(self._template, plain_prompt(prompt), response, self._max_tokens, count) if wanted else None
             for prompt, response, wanted in zip(batch.prompts, batch.responses, asked, strict=True)
         ]
         probability = self._refusal({text for text in texts if text is not None})
@@ -195,21 +199,39 @@ class ClassifierDetector:
             self._known.update(zip(new, found.tolist(), strict=True))
         return {text: self._known[text] for text in texts}
 
-    def _text(self, prompt: str | None, response: str) -> str:
-        """Fill in the template; what is too long loses the beginning of the prompt before anything else."""
-        asked = plain_prompt(prompt) if "{prompt}" in self._template else ""
-        text = self._filled(asked, response)
-        while asked and len(text) > self._max_tokens:
-            excess = self._classifier.count_tokens(text) - self._max_tokens
-            if excess <= 0:
-                break
-            asked = asked[max(1, excess * _LETTERS_A_TOKEN // 2) :]
-            text = self._filled(asked, response)
-        return text
 
-    def _filled(self, prompt: str, response: str) -> str:
-        values = {"{prompt}": prompt, "{response}": response}
-        return "".join(values.get(part, part) for part in self._template)
+def fill(
+    template: str, prompt: str, response: str, max_tokens: int, count_tokens: Callable[[str], int]
+) -> str:
+    """Fill in a template; what is too long loses the beginning of the prompt and nothing of the response.
+
+    Parameters
+    ----------
+    template : str
+        Text with ``{response}`` and possibly ``{prompt}``.
+    prompt, response : str
+        What stands in their places, whatever braces it holds.
+    max_tokens : int
+        Limit of tokens; a text without prompt may exceed it.
+    count_tokens : callable
+        Tokens of a text.
+
+    Returns
+    -------
+    str
+        The text to read.
+    """
+    parts = _PLACES.split(template)
+    asked = prompt if "{prompt}" in parts else ""
+    while True:
+        text = "".join({"{prompt}": asked, "{response}": response}.get(part, part) for part in parts)
+        # A token has at least one letter or byte, so short texts need no counting.
+        if not asked or len(text.encode()) + _SPECIAL_TOKENS <= max_tokens:
+            return text
+        excess = count_tokens(text) - max_tokens
+        if excess <= 0:
+            return text
+        asked = asked[max(1, excess * _LETTERS_A_TOKEN // 2) :]
 
 
 def _kind(refuses: bool, read: Kind | None, label: str | None, has_labels: bool) -> Kind:
@@ -226,4 +248,4 @@ def _most_tokens(config: Mapping[str, Any]) -> int:
     positions = config.get("max_position_embeddings") or 2**31
     # This family counts positions from behind its padding token's id.
     family = str(config.get("model_type")).endswith(("roberta", "camembert"))
-    return int(positions) - (int(config.get("pad_token_id") or 1) + 1 if family else 0)
+    return int(positions) - (int(config.get("pad_token_id", 1)) + 1 if family else 0)

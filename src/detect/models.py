@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from src.engines.local.checkpoint import Checkpoint, find_checkpoint, missing_library
 from src.errors import InputError, unknown
+from src.study.paths import CONF
 
 _KEYS = ("id", "revision", "path")
 
@@ -97,3 +100,42 @@ def read_config(checkpoint: Checkpoint) -> dict[str, Any]:
             f"cannot read config.json of {checkpoint.model_id}: {type(error).__name__}"
         ) from error
     return config
+
+
+def read_option(group: str, value: object) -> dict[str, Any]:
+    """Read the configuration of a model, an engine or another detector that a detector names.
+
+    Parameters
+    ----------
+    group : {"model", "engine", "detector"}
+        Folder of ``conf``.
+    value : str or mapping
+        Name of a file there; or keys that replace some of those of the file that their ``name`` names. Under
+        another name a model is a local folder if it has a ``path``, and else the hub's, and a detector is of
+        its ``method``.
+
+    Returns
+    -------
+    dict
+        All keys of the file.
+
+    Raises
+    ------
+    InputError
+        If there is no such file or key.
+    """
+    shipped = {path.stem: path for path in (CONF / group).glob("*.yaml")}
+    own = {"name": value} if not isinstance(value, Mapping) else {str(k): v for k, v in value.items()}
+    name = own.get("name")
+    base = name
+    if len(own) > 1 and name not in shipped:
+        model = "local" if own.get("path") else "hub"
+        base = {"model": model, "detector": own.get("method")}.get(group, name)
+    if base not in shipped:
+        raise unknown("member" if group == "detector" else f"detector.{group}", name, shipped)
+    found: Any = OmegaConf.to_container(OmegaConf.load(shipped[base]), resolve=True)
+    kind = "a member" if group == "detector" else f"detector.{group}"
+    for key in own:
+        if key not in found and key != "method":
+            raise unknown(f"key of {kind}", key, found)
+    return {**found, **own}

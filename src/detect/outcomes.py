@@ -59,7 +59,7 @@ def check_keys(detector_cfg: Mapping[str, Any], own: tuple[str, ...]) -> None:
     InputError
         If a key is unknown.
     """
-    keys = ("name", "refused", *own)
+    keys = ("name", "method", "refused", *own)
     for key in detector_cfg:
         if key not in keys:
             raise unknown("key of detector", key, keys)

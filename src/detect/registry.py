@@ -1,17 +1,19 @@
-"""Finds a detector by name: ``conf/detector/<name>.yaml`` and ``src/detect/<name>.py`` make one.
+"""Finds a detector by name: ``conf/detector/<name>.yaml`` and ``src/detect/<method>.py`` make one.
 
-A detector's module has two functions: ``check(detector_cfg)``, quick and without loading anything, and
+The method is the name where none is given, so that several files can share a module. A method's module has
+two functions: ``check(detector_cfg)``, quick and without loading anything, and
 ``create(detector_cfg) -> Detector``.
 """
 
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from src.detect.base import Detector
 from src.detect.outcomes import refused_setting
-from src.errors import unknown
+from src.errors import InputError, unknown
 from src.study.paths import CONF
 
 
@@ -62,7 +64,18 @@ def create_detector(detector_cfg: Mapping[str, Any]) -> Detector:
 
 
 def _module(detector_cfg: Mapping[str, Any]) -> ModuleType:
-    name = detector_cfg.get("name")
-    if name not in detector_names():
-        raise unknown("detector", name, detector_names())
-    return importlib.import_module(f"src.detect.{name}")
+    name, method = detector_cfg.get("name"), detector_cfg.get("method")
+    if method is None:
+        if name not in _methods():
+            raise unknown("detector", name, detector_names())
+        method = name
+    elif method not in _methods():
+        raise unknown("detector.method", method, _methods())
+    if not isinstance(name, str) or not name:
+        raise InputError(f"detector.name must be the name that its labels go by, received {name!r}")
+    return importlib.import_module(f"src.detect.{method}")
+
+
+def _methods() -> list[str]:
+    folder = Path(__file__).parent
+    return [name for name in detector_names() if (folder / f"{name}.py").is_file()]

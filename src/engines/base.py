@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from src.study.prompts import Prompt
 
@@ -103,4 +103,31 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give memory back."""
+        ...
+
+
+@runtime_checkable
+class ScoringEngine(Protocol):
+    """An engine that can also say how probable the first word of an answer is."""
+
+    def first_words(self, prompts: Sequence[Rendered], words: Sequence[str]) -> list[list[float]]:
+        """Compute the probability that an answer begins with each of some words.
+
+        Parameters
+        ----------
+        prompts : sequence of Rendered
+            From `Engine.render`.
+        words : sequence of str
+            Such as ``A``; each has to be one token of the model.
+
+        Returns
+        -------
+        list of list of float, shape (prompts, words)
+            In the order given; NaN for a prompt longer than the context, or scores that are no numbers.
+
+        Raises
+        ------
+        InputError
+            If the model has no such token.
+        """
         ...

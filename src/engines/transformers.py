@@ -1,6 +1,7 @@
 """Runs a language model in this process with the transformers library."""
 
 import importlib.util
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -114,6 +115,32 @@ class TransformersEngine:
         batch_size = None if self._batch_size == "auto" else int(self._batch_size)
         for completion in self._decoder.run(requests, settings, self._stop_ids(model), batch_size):
             yield self._response(jobs[completion.index], completion)
+
+    def first_words(self, prompts: Sequence[Rendered], words: Sequence[str]) -> list[list[float]]:
+        """Compute the probability that an answer begins with each of some words; see `ScoringEngine`."""
+        if not prompts:
+            return []
+        tokens = [self._first_tokens(word) for word in words]
+        model = self._load_model()
+        context = _context_length(model)
+        fitting = [i for i, prompt in enumerate(prompts) if 0 < len(prompt.token_ids or ()) <= context]
+        found = [[math.nan] * len(words) for _ in prompts]
+        if fitting:
+            wanted = sorted(set().union(*tokens))
+            rows = [prompts[i].token_ids for i in fitting]
+            for i, row in zip(fitting, self._decoder.next_probabilities(rows, wanted).tolist(), strict=True):
+                of = dict(zip(wanted, row, strict=True))
+                found[i] = [sum(of[token] for token in tokens[word]) for word in range(len(words))]
+        return found
+
+    def _first_tokens(self, word: str) -> set[int]:
+        """Find the tokens that are a word as a whole, at the beginning of a line or after a space."""
+        self._load_chat()
+        written = [self._tokenizer(text, add_special_tokens=False).input_ids for text in (word, f" {word}")]
+        single = {ids[0] for ids in written if len(ids) == 1}
+        if not single:
+            raise InputError(f"{self._checkpoint.model_id} has no token for {word!r}; choose another model")
+        return single
 
     def close(self) -> None:
         """Give memory back; the next `generate` loads the weights again."""

@@ -20,12 +20,12 @@ from tests.detect.examples import POLITENESS
 RULES = {"name": "rules"}
 
 
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def command(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     module, *rest = arguments
     return subprocess.run(
         [sys.executable, "-m", module, *rest],
         cwd=folder,
-        env={"PYTHONPATH": str(CONF.parent), "PATH": ""},
+        env={"PYTHONPATH": str(CONF.parent), "PATH": "", **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -9,6 +9,7 @@ from src.engines.local.batches import by_length, slots_that_fit
 from src.engines.local.packing import can_pack, pack_weights
 from src.engines.local.padded import decode_padded
 from src.engines.local.requests import Completion, Request
+from src.engines.local.scoring import next_probabilities
 from src.engines.local.slots import decode_slots
 from src.engines.local.support import scores_agree, why_not_slots
 
@@ -70,6 +71,12 @@ class Decoder:
         for group in by_length(requests):
             slots = batch_size or slots_that_fit(self._model, group)
             yield from decode_slots(self._model, group, settings, stop_ids, slots)
+
+    def next_probabilities(self, prompts: Sequence[tuple[int, ...]], tokens: Sequence[int]) -> Any:
+        """Compute the probability of tokens as the next one after each prompt; see `scoring`."""
+        if not self._tried:
+            self._try([Request(i, prompt, 1, 0) for i, prompt in enumerate(prompts)])
+        return next_probabilities(self._model, prompts, tokens, slots=self._why_padded is None)
 
     def _try(self, requests: Sequence[Request]) -> None:
         """See once whether slots give the usual scores."""

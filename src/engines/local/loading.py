@@ -1,4 +1,4 @@
-"""Loads parts of a checkpoint with the transformers library, none of whose code is taken from the checkpoint."""
+"""Loads parts of a checkpoint with the transformers library; runs no code that comes with them."""
 
 import logging
 from contextlib import nullcontext, redirect_stderr
