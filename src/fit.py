@@ -16,6 +16,10 @@ def check(cfg: DictConfig) -> None:
     from src.inference.request import read_request
 
     read_request(_plain(cfg))
+    if cfg.get("detector") is not None:
+        from src.detect.registry import check_detector
+
+        check_detector(cfg.detector)
 
 
 def run(cfg: DictConfig) -> None:

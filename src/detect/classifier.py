@@ -129,6 +129,9 @@ class ClassifierDetector:
         One file of ``conf/detector``.
     """
 
+    slow = True
+    """What it has read once is better looked up than read again."""
+
     def __init__(
         self, name: str, checkpoint: Checkpoint, classes: Sequence[int], detector_cfg: Mapping[str, Any]
     ) -> None:

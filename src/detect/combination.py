@@ -59,6 +59,7 @@ class CombinedDetector:
 
     def __init__(self, name: str, members: Sequence[Detector], vote: str) -> None:
         self.name = name
+        self.slow = any(getattr(member, "slow", False) for member in members)
         self._members, self._vote = list(members), vote
         rests_on = [vote, [[member.name, member.version] for member in members]]
         self.version = hashlib.sha256(json.dumps(rests_on).encode()).hexdigest()[:16]
@@ -80,7 +81,8 @@ class CombinedDetector:
             return self._in_turn(batch)
         read = [member.label(batch) for member in self._members]
         score: list[float | None] = []
-        found = Labels([], [], score)
+        reason: list[str] = []
+        found = Labels([], [], score, reason)
         for row in range(len(batch)):
             kinds = [labels.kind[row] for labels in read]
             winner = winning(kinds, self._vote)
@@ -88,13 +90,15 @@ class CombinedDetector:
             found.label.append(None if winner is None else read[winner].label[row])
             votes = [kind in REFUSED["any"] for kind in kinds if kind is not None]
             score.append(sum(votes) / len(votes) if votes else None)
+            reason.append("" if winner is None else self._reason(winner, read[winner], row))
         return found
 
     def _in_turn(self, batch: Texts) -> Labels:
         rows = list(range(len(batch)))
         score: list[float | None] = [None] * len(rows)
-        found = Labels([None] * len(rows), [None] * len(rows), score)
-        for member in self._members:
+        reason = [""] * len(rows)
+        found = Labels([None] * len(rows), [None] * len(rows), score, reason)
+        for number, member in enumerate(self._members):
             asked = [row for row in rows if found.kind[row] in OPEN]
             read = member.label(batch.take(asked))
             for place, row in enumerate(asked):
@@ -102,7 +106,13 @@ class CombinedDetector:
                     continue
                 found.kind[row], found.label[row] = read.kind[place], read.label[place]
                 score[row] = read.score[place] if read.score else None
+                reason[row] = self._reason(number, read, place)
         return found
+
+    def _reason(self, member: int, read: Labels, row: int) -> str:
+        """Name the member that decided, with its own reason."""
+        name = self._members[member].name
+        return f"{name}: {read.reason[row]}" if read.reason else name
 
 
 def winning(kinds: Sequence[Kind | None], vote: str) -> int | None:

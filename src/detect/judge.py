@@ -146,6 +146,9 @@ class JudgeDetector:
         Least probability of all letters together.
     """
 
+    slow = True
+    """What it has read once is better looked up than read again."""
+
     def __init__(self, name: str, engine: Engine, least: float) -> None:
         self.name = name
         self._engine, self._least = engine, least

@@ -117,10 +117,12 @@ def check(detector_cfg: Mapping[str, Any]) -> None:
 
 def create(detector_cfg: Mapping[str, Any]) -> "RuleDetector":
     """Make the detector."""
-    return RuleDetector(
+    detector = RuleDetector(
         refusal_patterns=list(detector_cfg.get("refusal_patterns") or []),
         answer_patterns=list(detector_cfg.get("answer_patterns") or []),
     )
+    detector.name = str(detector_cfg.get("name", detector.name))
+    return detector
 
 
 class RuleDetector:

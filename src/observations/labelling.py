@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from src.detect.base import Detector, Texts
+from src.detect.base import Detector, Labels, Texts
 from src.detect.outcomes import refused_setting
 from src.detect.registry import create_detector
 from src.errors import InputError
-from src.observations.labels import label_rows, labels_path, write_labels
+from src.observations.labels import label_rows, labels_path, read_labels, write_labels
 from src.observations.responses import ResponseStore
 from src.observations.table import Summary, build_observations, observations_lock
 from src.study.paths import StudyPaths
@@ -30,6 +31,8 @@ def label_study(
     paths: StudyPaths, detector_cfg: Mapping[str, Any], output: Path | None = None, workers: int | None = None
 ) -> Summary:
     """Read an outcome for every stored response and join both into one table.
+
+    A slow detector (one that is ``slow``) reads only what this version of it has not read before.
 
     Parameters
     ----------
@@ -64,15 +67,23 @@ def label_study(
         workers = (os.cpu_count() or 1) if getattr(detector, "by_processes", False) else 1
     where = labels_path(paths, detector.name) if output is None else output.with_name("labels.parquet")
     with observations_lock(paths):
-        write_labels(where, _labels(store, detector, detector_cfg, workers))
+        before = _read_before([labels_path(paths, detector.name), where], detector, detector_cfg)
+        write_labels(where, chain(before, _labels(store, detector, detector_cfg, workers, before)))
         return build_observations(paths, where, output=output)
 
 
 def _labels(
-    store: ResponseStore, detector: Detector, detector_cfg: Mapping[str, Any], workers: int
+    store: ResponseStore,
+    detector: Detector,
+    detector_cfg: Mapping[str, Any],
+    workers: int,
+    before: list[pa.Table],
 ) -> Iterator[pa.Table]:
-    """Read every stored response, in the order of the parts; memory holds a few parts at a time."""
-    parts = (rows for rows in store.scan(_COLUMNS) if rows.num_rows)
+    """Read every stored response that has not been, by parts; memory holds a few parts at a time."""
+    scanned = store.scan(_COLUMNS)
+    if getattr(detector, "slow", False):
+        scanned = _unread(scanned, before)
+    parts = (rows for rows in scanned if rows.num_rows)
     refused = refused_setting(detector_cfg)
     alone = ROWS_ALONE if workers > 1 else float("inf")
     read = 0
@@ -81,6 +92,35 @@ def _labels(
         yield _label(rows, detector, refused)
     if workers > 1 and (rows := next(parts, None)) is not None:
         yield from _by_processes(chain([rows], parts), detector_cfg, workers)
+
+
+def _read_before(paths: list[Path], detector: Detector, detector_cfg: Mapping[str, Any]) -> list[pa.Table]:
+    """Take over what this version of a slow detector has read, with outcomes by the present setting."""
+    if not getattr(detector, "slow", False):
+        return []
+    refused = refused_setting(detector_cfg)
+    for path in paths:
+        try:
+            table = read_labels(path)
+        except InputError:
+            continue  # none, or damaged: read anew
+        own = table.filter(
+            pc.starts_with(pc.cast(table["detector_version"], pa.string()), f"{detector.version}-")
+        )
+        if own.num_rows:
+            columns = [own[name].to_pylist() for name in ("kind", "label", "score", "reason")]
+            labels = Labels(columns[0], columns[1], columns[2], columns[3])
+            return [label_rows(own["cell_key"], labels, detector.name, detector.version, refused)]
+    return []
+
+
+def _unread(parts: Iterator[pa.Table], before: list[pa.Table]) -> Iterator[pa.Table]:
+    """Leave out what was read before, and errors, whose keys belong to answers to come."""
+    for rows in parts:
+        rows = rows.filter(pc.not_equal(rows["finish_reason"], "error"))
+        for table in before:
+            rows = rows.filter(pc.is_null(pc.index_in(rows["cell_key"], value_set=table["cell_key"])))
+        yield rows
 
 
 def _by_processes(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from src.observations.human import human_path, read_human
 from src.observations.quality import Quality, study_quality
+from src.reporting.detectors import DetectorReport
 from src.reporting.examples import refused_examples
 from src.reporting.finished import Fit
 from src.reporting.page import render_page
@@ -17,7 +18,7 @@ from src.reporting.words import warnings_above
 from src.study.paths import StudyPaths
 
 
-def build_report(fit: Fit, paths: StudyPaths, folder: Path) -> Path:
+def build_report(fit: Fit, paths: StudyPaths, folder: Path, detectors: DetectorReport | None = None) -> Path:
     """Write pictures and page of a fit.
 
     Parameters
@@ -28,6 +29,8 @@ def build_report(fit: Fit, paths: StudyPaths, folder: Path) -> Path:
         Its study, for the responses behind it.
     folder : Path
         Made if needed; an earlier report is replaced file by file, the page last.
+    detectors : DetectorReport, optional
+        Whether the answer depends on the detector.
 
     Returns
     -------
@@ -53,7 +56,8 @@ def build_report(fit: Fit, paths: StudyPaths, folder: Path) -> Path:
         first["ci_kind"],
     )
     pictures = draw_pictures(fit, rates)
-    page = render_page(paths.study, fit, pictures, rates, examples, quality_of(fit, paths, table))
+    quality = quality_of(fit, paths, table)
+    page = render_page(paths.study, fit, pictures, rates, examples, quality, detectors)
 
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)

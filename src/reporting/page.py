@@ -13,6 +13,7 @@ from src.inference.diagnostics import BFMI, ESS, R_HAT
 from src.observations.quality import Quality
 from src.provenance import versions
 from src.reporting.agreement import HOW, quality_grids
+from src.reporting.detectors import DetectorReport
 from src.reporting.examples import Example
 from src.reporting.findings import (
     answer,
@@ -66,6 +67,7 @@ def render_page(
     rates: Mapping[tuple[str, ...], pd.DataFrame],
     examples: Sequence[Example],
     quality: Quality | None = None,
+    detectors: DetectorReport | None = None,
 ) -> str:
     """Render the page.
 
@@ -83,6 +85,8 @@ def render_page(
         Refused responses; may be empty.
     quality : Quality, optional
         What labels by hand say of the detectors.
+    detectors : DetectorReport, optional
+        Whether the answer depends on the detector.
 
     Returns
     -------
@@ -117,6 +121,7 @@ def render_page(
         capability=capability_grid(frames["capability"]) if "capability" in frames else None,
         compare=compare_grid(frames["compare"], fit.nested) if "compare" in frames else None,
         sensitivity=sensitivity_grid(fit),
+        detectors=detectors,
         deviations=deviations_grid(fit),
         predictive=predictive_grid(rates, first["ci_prob"]),
         checks=checks_grid(diagnostics),

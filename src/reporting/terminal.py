@@ -4,7 +4,7 @@ Every table stands within 80 columns: numbers never wrap, names do.
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def show_fit(folder: Path, tables: Tables, diagnostics: Mapping[str, Any]) -> No
     _say(console, f"written: {escape(str(folder))}/")
 
 
-def show_report(page: Path, fit: Fit) -> None:
+def show_report(page: Path, fit: Fit, more: Sequence[str] = ()) -> None:
     """Show the tables of a finished fit, then the answer in words and where the page lies.
 
     Parameters
@@ -126,10 +126,12 @@ def show_report(page: Path, fit: Fit) -> None:
         The report's page.
     fit : Fit
         The fit.
+    more : sequence of str
+        Sentences that follow the answer.
     """
     console = make_console()
     show_tables(console, fit.frames, fit.diagnostics, fit.nested)
-    for sentence in answer(fit.frames, fit.diagnostics, fit.nested):
+    for sentence in [*answer(fit.frames, fit.diagnostics, fit.nested), *more]:
         _say(console, escape(sentence))
     console.print()
     show_verdict(console, fit.diagnostics)
