@@ -1,5 +1,7 @@
 """Every file of conf/detector makes a detector."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,17 @@ def test_rules_as_shipped_label() -> None:
     assert labels.kind == ["full_refusal", "answered"]
     assert (detector.name, len(detector.version)) == ("rules", 16)
     assert detector.label(Texts.of([])).kind == []
+
+
+def test_no_detector_loads_torch_before_it_reads() -> None:
+    modules = ", ".join(
+        f"src.detect.{path.stem}" for path in (CONF.parent / "src" / "detect").glob("[!_]*.py")
+    )
+    code = f"import {modules}, src.fit, sys; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CONF.parent, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("name", ["ruels", None, "../rules"])
