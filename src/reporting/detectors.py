@@ -1,6 +1,7 @@
 """Whether the answer depends on which detector read the refusals, in tables and sentences."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -88,17 +89,20 @@ def fits_by_detector(paths: StudyPaths, fit: Fit) -> dict[str, Fit]:
     -------
     dict of str to Fit
         By detector, sorted; a second fit of one detector is named with its folder. A fit of the study's own
-        table goes by the detector that the table names, if it is still the table that was fitted.
+        table goes by the detector that the table names, if it is still the table that was fitted. Empty if
+        there is no other such fit.
     """
-    found: dict[str, Fit] = {}
+    alike = []
     for path in sorted(paths.root.rglob("diagnostics.json")):
-        try:
+        # A fit that is under way or damaged is none to compare with.
+        with suppress(InputError):
             other = fit if path.parent == fit.folder else read_fit(path.parent)
-        except InputError:
-            continue  # a fit under way, or one that its own report will say is damaged
-        name = _detector(paths, other) if _alike(other, fit) else None
+            alike += [other] * _alike(other, fit)
+    found: dict[str, Fit] = {}
+    for other in alike if len(alike) > 1 else []:
+        name = _detector(paths, other)
         if name is not None:
-            found[f"{name}, {path.parent.relative_to(paths.root)}" if name in found else name] = other
+            found[f"{name}, {other.folder.relative_to(paths.root)}" if name in found else name] = other
     return dict(sorted(found.items()))
 
 
