@@ -26,7 +26,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudyPaths:
     runs = tmp_path_factory.mktemp("runs")
     common = [f"runs_dir={runs}", "study=mine"]
     run("generate", *common, "engine=simulated", "model=simulated", "task=[nli,politeness]",
-        "persona=[none,muslim,atheist]", "design.size=600", "engine.intercept=0")  # fmt: skip
+        "persona=[none,muslim,atheist]", "design.size=600", "engine.intercept=-1.5")  # fmt: skip
     run("detect", *common, *STRICT, "detector.answer_patterns=[decline]")
     run("detect", *common, "detector=rules")
     run("fit", "-m", *common, *SMALL, "detector=rules", "detector.refused=any")
@@ -101,7 +101,7 @@ def test_fits_are_compared_if_they_differ_in_the_detector_alone(study: StudyPath
 def test_people_and_damaged_labels(study: StudyPaths, tmp_path: Path) -> None:
     copy = StudyPaths(tmp_path, "mine")
     shutil.copytree(study.root, copy.root)
-    keys = pd.read_parquet(copy.observations, columns=["cell_key", "refused"]).head(50)
+    keys = pd.read_parquet(copy.observations, columns=["cell_key", "refused"]).iloc[::12]
     pq.write_table(pa.Table.from_pandas(keys.assign(refused=~keys["refused"])), copy.labels / "human.parquet")
     (copy.labels / "broken.parquet").write_bytes(b"PAR1")
     report = compare_detectors(copy, find_fit(copy, "fit"))
