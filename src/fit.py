@@ -35,11 +35,12 @@ def run(cfg: DictConfig) -> None:
     paths = StudyPaths(cfg.runs_dir, cfg.study)
     folder = paths.fit(cfg.output) / (job_slug() or "")
     table = _observations(cfg, paths, folder)
-    cells, structure, prior, notes = request.prepare(table)
+    cells, structure, prior, notes = request.prepare(table, _labels(cfg, request.error.labels, paths))
     counts = {
         "cells": len(cells.trials),
         "trials": int(cells.trials.sum()),
         "refusals": int(cells.refusals.sum()),
+        "labelled": cells.error is not None,
     }
     sizes = {
         name: effect_count(structure, term)
@@ -74,6 +75,19 @@ def _observations(cfg: DictConfig, paths: Any, folder: "Path") -> "Path":
             f"or python -m src.detect study={cfg.study} if responses are there"
         )
     return paths.observations
+
+
+def _labels(cfg: DictConfig, labels: str | None, paths: Any) -> "Path | None":
+    """Find a person's labels: the study's own for ``auto``, if they are of the table that is fitted."""
+    from pathlib import Path
+
+    from src.inference.detector_error import AUTO
+    from src.observations.labels import labels_path
+
+    if labels != AUTO:
+        return None if labels is None else Path(labels)
+    own = labels_path(paths, "human")
+    return own if cfg.observations is None and own.is_file() else None
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def power_scaling_table(tree: xr.DataTree, shares: Mapping[str, Mapping[str, np.
     Returns
     -------
     pandas.DataFrame
-        One row per share that varies. Empty if shares or log likelihood were thinned: they no longer match.
+        One row per share that varies; ``detector_prior`` is the sensitivity to the prior of a detector's
+        error, where the fit has one. Empty if shares or log likelihood were thinned: they no longer match.
     """
     likelihood, prior = tree["log_likelihood"].to_dataset(), tree["log_prior"].to_dataset()
     chains, draws = (tree["posterior"].sizes[name] for name in ("chain", "draw"))
@@ -41,13 +42,13 @@ def power_scaling_table(tree: xr.DataTree, shares: Mapping[str, Mapping[str, np.
         return pd.DataFrame(columns=COLUMNS)
     from arviz_stats import psense
 
-    names = [
+    rows = [
         (term, scale)
         for scale, by_term in shares.items()
         for term, values in by_term.items()
         if values.std() > 0
     ]
-    values = np.stack([shares[scale][term].reshape(chains, draws) for term, scale in names], axis=-1)
+    values = np.stack([shares[scale][term].reshape(chains, draws) for term, scale in rows], axis=-1)
     coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
     every = {"draw": slice(None, None, max(1, chains * draws // DRAWS))}
     total = likelihood["refusals"].isel(every).astype(np.float64).sum("cell")
@@ -58,11 +59,17 @@ def power_scaling_table(tree: xr.DataTree, shares: Mapping[str, Mapping[str, np.
             "log_prior": prior.isel(every),
         }
     )
+    # The prior of a detector's error has a column of its own.
+    parts = {"prior": ("prior", ["intercept", "sd"]), "likelihood": ("likelihood", None)}
+    if "detector_error" in prior:
+        parts["detector_prior"] = ("prior", ["detector_error"])
     found = {
-        group: np.asarray(psense(small, var_names=["share"], group=group)["share"], dtype=float)
-        for group in ("prior", "likelihood")
+        column: np.asarray(
+            psense(small, var_names=["share"], group=group, group_var_names=names)["share"], dtype=float
+        )
+        for column, (group, names) in parts.items()
     }
-    return pd.DataFrame(names, columns=["term", "scale"]).assign(
+    return pd.DataFrame(rows, columns=["term", "scale"]).assign(
         **found, diagnosis=list(map(_diagnosis, found["prior"], found["likelihood"]))
     )
 

@@ -10,6 +10,7 @@ import xarray as xr
 
 from src.effects.capability import capability_table
 from src.effects.contrasts import contrasts, multiplicity
+from src.effects.detector_error import error_notes, error_table
 from src.effects.grid import Effects
 from src.effects.power_scaling import power_scaling_table
 from src.effects.predictions import prediction_table
@@ -50,7 +51,7 @@ class Tables:
 
     frames: dict[str, pd.DataFrame]
     """``variance``, ``variance_prior``, ``power_scaling``, ``effects``, ``contrasts``, ``sensitivity``,
-    ``predictions``, and ``capability`` where it was asked for."""
+    ``predictions``, ``capability`` where it was asked for, ``detector_error`` where there are labels."""
     notes: list[str]
     """What a reader must know about them."""
 
@@ -109,10 +110,15 @@ def tables_from_posterior(tree: xr.DataTree, settings: TableSettings) -> Tables:
     frames["predictions"] = prediction_table(
         posterior, np.random.default_rng([settings.seed, 6]), settings.ci_prob, settings.ci_kind
     )
+    about_detector = []
+    if "labels" in tree.children:
+        frames["detector_error"] = error_table(tree, posterior, settings.ci_prob, settings.ci_kind)
+        about_detector = error_notes(frames["detector_error"], frames["power_scaling"])
     if "capability" in tree.attrs:
         frames["capability"] = capability_table(tree, posterior, settings.ci_prob, settings.ci_kind)
     return Tables(
-        frames, [*notes, *shares.notes, *given_data.notes, *_multiplicity_note(frames["contrasts"])]
+        frames,
+        [*about_detector, *notes, *shares.notes, *given_data.notes, *_multiplicity_note(frames["contrasts"])],
     )
 
 

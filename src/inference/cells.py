@@ -7,6 +7,7 @@ distinct cells and not on the number of responses.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from src.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from src.inference.detector_error import DetectorError
 
 _TRUE = {"1", "1.0", "true", "t", "yes", "y"}
 _FALSE = {"0", "0.0", "false", "f", "no", "n"}
@@ -35,6 +39,8 @@ class Cells:
     """What a reader must know about how the table was read."""
     simulated: bool = False
     """Whether the responses came from the simulated engine."""
+    error: "DetectorError | None" = None
+    """What is known of the detector's error; None takes its flags for refusals."""
 
     @property
     def factors(self) -> list[str]:
@@ -69,21 +75,22 @@ def read_cells(path: Path, factors: Sequence[str], columns: Mapping[str, str] | 
     for name in columns:
         if name not in [*factors, "refused", "refusals", "trials"]:
             raise unknown("name on the left of columns", name, [*factors, "refused", "refusals", "trials"])
-    header = _column_names(path)
+    header = column_names(path)
     wanted = {f: columns.get(f, f) for f in factors}
     for factor, theirs in wanted.items():
         if theirs not in header:
             raise unknown(f"column of {path.name} for factor {factor}:", theirs, header)
-    counts = _count_columns(path, header, columns)
+    counts = count_columns(path, header, columns)
     extra = ["engine"] if "engine" in header and "engine" not in factors else []
-    table = _read_columns(path, list(dict.fromkeys([*wanted.values(), *counts.values(), *extra])))
+    table = read_columns(path, list(dict.fromkeys([*wanted.values(), *counts.values(), *extra])))
     if table.num_rows == 0:
         raise InputError(f"{path} holds no rows")
     simulated = bool(extra) and "simulated" in pc.unique(table["engine"]).to_pylist()
     return _reduce(table, path, wanted, counts, simulated)
 
 
-def _column_names(path: Path) -> list[str]:
+def column_names(path: Path) -> list[str]:
+    """List the columns of a table, without reading it."""
     if not path.is_file():
         raise InputError(f"no such table: {path}")
     if path.stat().st_size == 0:
@@ -106,7 +113,8 @@ def _separator(path: Path) -> str:
     return "," if path.suffix == ".csv" else "\t"
 
 
-def _read_columns(path: Path, columns: list[str]) -> pa.Table:
+def read_columns(path: Path, columns: list[str]) -> pa.Table:
+    """Read some columns of a table; those of text formats stay text."""
     try:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
@@ -121,7 +129,7 @@ def _read_columns(path: Path, columns: list[str]) -> pa.Table:
         raise InputError(f"{path} cannot be read: {_first_line(error)}") from error
 
 
-def _count_columns(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
+def count_columns(path: Path, header: list[str], columns: Mapping[str, str]) -> dict[str, str]:
     """Find the columns of outcomes: refusals and trials, or refused."""
     pair = {name: columns.get(name, name) for name in ("refusals", "trials")}
     if "refused" not in columns and all(theirs in header for theirs in pair.values()):
@@ -144,7 +152,7 @@ def _reduce(
         f"factor {f}": pc.cast(table[c], pa.string()) for f, c in wanted.items()
     }
     if "refused" in counts:
-        data["refusals"] = _refused(table[counts["refused"]], path, counts["refused"])
+        data["refusals"] = read_refused(table[counts["refused"]], path, counts["refused"])
         data["trials"] = pc.cast(pc.is_valid(data["refusals"]), pa.float64())
     else:
         data["refusals"] = _whole(table[counts["refusals"]], path, counts["refusals"])
@@ -186,7 +194,7 @@ def _reduce(
     )
 
 
-def _refused(column: pa.ChunkedArray, path: Path, name: str) -> pa.ChunkedArray:
+def read_refused(column: pa.ChunkedArray, path: Path, name: str) -> pa.ChunkedArray:
     """Read a yes-or-no column as 1.0, 0.0 or null."""
     if pa.types.is_boolean(column.type):
         return pc.cast(column, pa.float64())

@@ -197,7 +197,7 @@ def _inner_columns(structure: Structure, flat: np.ndarray) -> list[int]:
 
 
 @intrinsic
-def _pointer(typingctx, address):
+def pointer_at(typingctx, address):
     """Turn an address into a pointer."""
 
     def codegen(context, builder, signature, args):
@@ -207,7 +207,7 @@ def _pointer(typingctx, address):
 
 
 @intrinsic
-def _address(typingctx, pointer):
+def address_of(typingctx, pointer):
     """Turn a pointer into an address."""
 
     def codegen(context, builder, signature, args):
@@ -294,14 +294,14 @@ def _likelihood(effects, outer, starts, inner, refusals, trials, gradient):
     group = np.int64(0)
     for first in range(0, len(refusals), BLOCK):
         last = min(first + BLOCK, len(refusals))
-        _gather(effects, outer, starts, inner, group, first, last, log_odds)
+        gather(effects, outer, starts, inner, group, first, last, log_odds)
         value += binomial_log_likelihood(log_odds, refusals[first:last], trials[first:last], residual, terms)
-        group = _scatter(residual, outer, starts, inner, group, first, last, gradient)
+        group = scatter(residual, outer, starts, inner, group, first, last, gradient)
     return value
 
 
 @nb.njit(**LEAF)
-def _gather(effects, outer, starts, inner, group, first, last, log_odds):
+def gather(effects, outer, starts, inner, group, first, last, log_odds):
     """Add up the effects of the cells from `first` to `last`; `group` is that of the first."""
     cell = first
     while cell < last:
@@ -319,7 +319,7 @@ def _gather(effects, outer, starts, inner, group, first, last, log_odds):
 
 
 @nb.njit(**LEAF)
-def _scatter(residual, outer, starts, inner, group, first, last, gradient):
+def scatter(residual, outer, starts, inner, group, first, last, gradient):
     """Add each cell's residual to the gradient of its effects; return the group of the cell `last`."""
     cell = first
     while cell < last:
@@ -509,7 +509,7 @@ def arguments(problem: Problem) -> tuple[np.ndarray, ...]:
     return tuple(getattr(problem, name) for name in names)
 
 
-_SIGNATURE = types.int64(
+SIGNATURE = types.int64(
     types.uint64,
     types.CPointer(types.double),
     types.CPointer(types.double),
@@ -521,32 +521,32 @@ _SIGNATURE = types.int64(
 @nb.njit(**INTERNAL)
 def arrays_at(address):
     """Return a problem's arrays in the order of `log_density`; `address` is that of its `address_table`."""
-    table = nb.carray(_pointer(address), (TABLE,), np.int64)  # type: ignore[call-arg]
-    sizes = nb.carray(_pointer(table[0]), (8,), np.int64)
+    table = nb.carray(pointer_at(address), (TABLE,), np.int64)  # type: ignore[call-arg]
+    sizes = nb.carray(pointer_at(table[0]), (8,), np.int64)
     terms, components, groups, n_outer, n_inner = sizes[0], sizes[1], sizes[3], sizes[4], sizes[5]
     cells = table[12]
     return (
         sizes,
-        nb.carray(_pointer(table[1]), (components, terms), np.float64),
-        nb.carray(_pointer(table[2]), (2,), np.float64),
-        nb.carray(_pointer(table[3]), (2, table[15]), np.float64),
-        nb.carray(_pointer(table[4]), (components, 2 + 2 * MAX_AXES), np.int64),
-        nb.carray(_pointer(table[5]), (groups, n_outer), np.int32),
-        nb.carray(_pointer(table[6]), (groups + 1,), np.int64),
-        nb.carray(_pointer(table[7]), (cells, n_inner), np.int32),
-        nb.carray(_pointer(table[8]), (cells,), np.float64),
-        nb.carray(_pointer(table[9]), (cells,), np.float64),
-        nb.carray(_pointer(table[10]), (table[13],), np.float64),
-        nb.carray(_pointer(table[11]), (table[14],), np.float64),
+        nb.carray(pointer_at(table[1]), (components, terms), np.float64),
+        nb.carray(pointer_at(table[2]), (2,), np.float64),
+        nb.carray(pointer_at(table[3]), (2, table[15]), np.float64),
+        nb.carray(pointer_at(table[4]), (components, 2 + 2 * MAX_AXES), np.int64),
+        nb.carray(pointer_at(table[5]), (groups, n_outer), np.int32),
+        nb.carray(pointer_at(table[6]), (groups + 1,), np.int64),
+        nb.carray(pointer_at(table[7]), (cells, n_inner), np.int32),
+        nb.carray(pointer_at(table[8]), (cells,), np.float64),
+        nb.carray(pointer_at(table[9]), (cells,), np.float64),
+        nb.carray(pointer_at(table[10]), (table[13],), np.float64),
+        nb.carray(pointer_at(table[11]), (table[14],), np.float64),
     )
 
 
-@nb.cfunc(_SIGNATURE, cache=True, error_model="numpy")
+@nb.cfunc(SIGNATURE, cache=True, error_model="numpy")
 def density_callback(dimension, x_, gradient_, value_, table_):
     """Evaluate `log_density` for a sampler in another language; `table_` is from `address_table`."""
     gradient = nb.carray(gradient_, (dimension,))
     value = nb.carray(value_, (1,))
-    address: int = _address(table_)  # type: ignore[call-arg]
+    address: int = address_of(table_)  # type: ignore[call-arg]
     (
         sizes, mixing, constants, information, dims, outer, starts, inner, refusals, trials, prior, covariate,
     ) = arrays_at(address)  # fmt: skip

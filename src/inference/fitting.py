@@ -1,15 +1,19 @@
 """Fits the crossed random-effects model: sets the sampler up from the counts, draws, recovers the effects."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from src.errors import InputError, unknown
 from src.inference.cells import Cells
+from src.inference.detector_error import RATES
 from src.inference.priors import PriorArrays
-from src.inference.recover import PlainDraws, component_variances, components_of, recover_effects
+from src.inference.recover import PlainDraws
 from src.inference.terms import Structure
+
+RECOVERY_STREAMS = ((1,), (7,), (8,))
+"""Of the randomness that splits components into effects: of refusals, sensitivity, specificity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Fitted:
     """Whether the draws come from an approximation."""
     notes: list[str] = field(default_factory=list)
     """What a reader must know about the method."""
+    rates: dict[str, PlainDraws] = field(default_factory=dict)
+    """Draws of the models of logit sensitivity and logit specificity, by name; empty without labels."""
 
 
 def fit_cells(cells: Cells, structure: Structure, prior: PriorArrays, settings: FitSettings) -> Fitted:
@@ -98,31 +104,25 @@ def _fit_nuts(cells: Cells, structure: Structure, prior: PriorArrays, settings: 
 
     from threadpoolctl import threadpool_limits
 
-    from src.inference.centring import observed_information
-    from src.inference.density import build_problem
-    from src.inference.laplace import LaplaceModel
-    from src.inference.sampling import sample_nuts
-    from src.inference.scales import standard_deviations
+    from src.inference.blocks import informative_counts, rate_block, response_block
+    from src.inference.sampling import Density, sample_nuts
 
     began = time.perf_counter()
-    model = LaplaceModel(cells, structure, prior)
+    error = cells.error
     # Threads of small matrix products wait for each other where a machine has other work.
     with threadpool_limits(1):
-        coordinates = model.mode()
-        at = model.marginal(coordinates, gradient=False)[2]
-    variances = component_variances(standard_deviations(coordinates)[None], structure, prior)[0]
-    # a is such that the effects' mode stands at x = 0.
-    precision = observed_information(structure, cells.codes, at.weights)
-    variance = np.repeat(variances, [component.size for component in structure.components])
-    score = np.concatenate(model.components(at.mode)) * (1.0 / variance + precision)
-    information = np.stack([precision, score])
-    slope = np.zeros(int(structure.slope is not None))
-    start = np.concatenate([coordinates, slope, np.zeros(len(score))])
-    problem = build_problem(cells, structure, prior, information)
+        counts = cells if error is None else informative_counts(cells, error)
+        blocks = [response_block(counts, structure, prior)]
+    problem: Density = blocks[0].problem(cells)
+    if error is not None:
+        from src.inference.flag_density import build_flag_problem
+
+        blocks += [rate_block(error, rate) for rate in RATES]
+        problem = build_flag_problem(cells, error, blocks)
     set_up = time.perf_counter() - began
     drawn = sample_nuts(
         problem,
-        start,
+        np.concatenate([block.start for block in blocks]),
         draws=settings.draws,
         tune=settings.tune,
         chains=settings.chains,
@@ -131,12 +131,18 @@ def _fit_nuts(cells: Cells, structure: Structure, prior: PriorArrays, settings: 
         progress=settings.progress,
     )
     flat = drawn.unconstrained.reshape(-1, drawn.unconstrained.shape[-1])
-    sds, components = components_of(flat, structure, information, prior)
-    plain = recover_effects(sds, components, structure, prior, np.random.default_rng([settings.seed, 1]))
-    if structure.slope is not None:
-        plain = replace(plain, slope=flat[:, len(structure.terms)])
+    pieces = np.split(flat, np.cumsum([len(block.start) for block in blocks])[:-1], axis=1)
+    plain, *rates = (
+        block.plain(piece, np.random.default_rng([settings.seed, *stream]))
+        for block, piece, stream in zip(blocks, pieces, RECOVERY_STREAMS, strict=False)
+    )
     return Fitted(
-        plain, settings.chains, drawn.statistics, set_up + drawn.seconds_compile, drawn.seconds_sample
+        plain,
+        settings.chains,
+        drawn.statistics,
+        set_up + drawn.seconds_compile,
+        drawn.seconds_sample,
+        rates=dict(zip(RATES, rates, strict=True)) if rates else {},
     )
 
 
@@ -148,6 +154,11 @@ def _fit_fast(cells: Cells, structure: Structure, prior: PriorArrays, settings: 
 
     from src.inference.laplace import LaplaceModel, draw_nested
 
+    if cells.error is not None:
+        raise InputError(
+            "fit.method=fast takes flags for refusals and cannot use labelled responses; use nuts, or "
+            "detector_error.labels=null"
+        )
     if structure.slope is not None:
         raise InputError("fit.method=fast knows no capability slope; use fit.method=nuts, or capability=null")
     began = time.perf_counter()

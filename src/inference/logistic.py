@@ -20,6 +20,10 @@ _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 """ln 2 in two parts, the first with trailing zeros: whole multiples of it are exact (Cody & Waite 1980)."""
 _ROUND = 6755399441055744.0
 """1.5 * 2^52: a number of up to 2^51 added to it stands, rounded, in the last bits."""
+_ROUND_BITS = 0x4338000000000000
+"""The bits of `_ROUND`."""
+_ROOT_HALF_BITS = 0x3FE6A09E667F3BCD
+"""Those of the square root of one half."""
 _LEAST = -700.0
 """Below it exp is taken as exp(-700), about 1e-304."""
 
@@ -89,6 +93,28 @@ def log1p_of_fraction(x):
     series = series * square + 1.0 / 5.0
     series = series * square + 1.0 / 3.0
     return 2.0 * z * (series * square + 1.0)
+
+
+@nb.njit(inline="always", error_model="numpy", fastmath=EXACT)
+def log_of_positive(x):
+    """Return log(x) for x from 2.3e-308: a power of two, and 2 artanh((m - 1) / (m + 1)) by its series."""
+    bits: int = _bits_of(x)  # type: ignore[call-arg]
+    whole = (bits - _ROOT_HALF_BITS) >> 52
+    m: float = _float_of(bits - (whole << 52))
+    power = _float_of(whole + _ROUND_BITS) - _ROUND
+    z = (m - 1.0) / (m + 1.0)
+    square = z * z
+    series = 1.0 / 21.0
+    series = series * square + 1.0 / 19.0
+    series = series * square + 1.0 / 17.0
+    series = series * square + 1.0 / 15.0
+    series = series * square + 1.0 / 13.0
+    series = series * square + 1.0 / 11.0
+    series = series * square + 1.0 / 9.0
+    series = series * square + 1.0 / 7.0
+    series = series * square + 1.0 / 5.0
+    series = series * square + 1.0 / 3.0
+    return power * _LN2_HIGH + (2.0 * z * (series * square + 1.0) + power * _LN2_LOW)
 
 
 @nb.njit(inline="never", error_model="numpy", fastmath=EXACT)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from src.effects.tables import TableSettings
 from src.errors import InputError, unknown
 from src.inference.capability import capability_slope, read_capability
 from src.inference.cells import Cells, read_cells
+from src.inference.detector_error import ErrorSettings, build_error, error_notes, read_error
 from src.inference.fitting import FitSettings, Fitted, check_settings, fit_cells
+from src.inference.labelled import read_labelled
 from src.inference.priors import PriorArrays, read_prior
 from src.inference.recover import PlainDraws, draw_prior
 from src.inference.terms import Structure, build_structure
@@ -51,14 +53,21 @@ class Request:
     """Capability by model, if the spread of personas may follow it."""
     compare: bool = False
     """Whether to fit again without each interaction and compare."""
+    error: ErrorSettings = field(default_factory=lambda: read_error(None))
+    """How the detector's error is learned from labels."""
 
-    def prepare(self, table: Path) -> tuple[Cells, Structure, PriorArrays, list[str]]:
+    def prepare(
+        self, table: Path, labels: Path | None = None
+    ) -> tuple[Cells, Structure, PriorArrays, list[str]]:
         """Read the table and set the model up.
 
         Parameters
         ----------
         table : Path
             Responses or counts.
+        labels : Path, optional
+            A person's labels, as `src.inference.labelled.read_labelled` takes them; without them flags are
+            taken for the truth.
 
         Returns
         -------
@@ -69,7 +78,7 @@ class Request:
         prior : PriorArrays
             The prior.
         notes : list of str
-            What a reader must know about data and terms.
+            What a reader must know about data, labels and terms.
 
         Raises
         ------
@@ -86,12 +95,28 @@ class Request:
                 f"{' x '.join(structure.sizes)} have {combinations:,} combinations of levels, more than the "
                 f"{GRID_CELLS:,} that can be averaged over; leave out a factor, or nest it in another"
             )
-        return (
-            cells,
-            structure,
-            prior,
-            [*cells.notes, *_notes(cells, structure), *self._baseline_notes(cells)],
-        )
+        notes = [*cells.notes, *_notes(cells, structure), *self._baseline_notes(cells)]
+        if labels is not None:
+            cells, about = self._with_error(cells, table, labels)
+            notes = [*about, *notes]
+        return cells, structure, prior, notes
+
+    def _with_error(self, cells: Cells, table: Path, labels: Path) -> tuple[Cells, list[str]]:
+        """Add what labels say of the detector."""
+        for factor in self.error.by:
+            if factor in self.nested and factor in cells.factors:
+                raise InputError(
+                    f"detector_error.by cannot hold {factor}: it is nested in {self.nested[factor]}"
+                )
+            if factor not in cells.factors and factor not in KNOWN_FACTORS:
+                raise unknown("factor of detector_error.by", factor, cells.factors)
+        labelled, elsewhere, notes = read_labelled(labels, table, cells, self.columns, self.error.by)
+        error = build_error(cells, self.error, labelled, elsewhere)
+        if error.known.sum() == 0:
+            raise InputError(
+                f"no label of {labels} is of a response of {table}; detector_error.labels=null fits without"
+            )
+        return replace(cells, error=error), [*error_notes(error), *notes]
 
     def _baseline_notes(self, cells: Cells) -> list[str]:
         """Make sure of the baselines before anything is sampled; a table need not have the shipped one."""
@@ -164,6 +189,7 @@ def read_request(cfg: Mapping[str, Any]) -> Request:
         tables=_table_settings(cfg),
         capability=read_capability(cfg.get("capability")),
         compare=compare,
+        error=read_error(cfg.get("detector_error")),
     )
 
 

@@ -51,12 +51,13 @@ def write_fit(
     }
     fitted = result.fitted
     diagnostics = {
-        **diagnose(tables.frames["effects"], fitted.statistics, fitted.approximate),
+        **diagnose(_judged(tables.frames), fitted.statistics, fitted.approximate),
         "seconds_compile": round(fitted.seconds_compile, 3),
         "seconds_sample": round(fitted.seconds_sample, 3),
         "cells": len(result.cells.trials),
         "trials": int(result.cells.trials.sum()),
         "refusals": int(result.cells.refusals.sum()),
+        "labelled": 0 if result.cells.error is None else int(result.cells.error.known.sum()),
         "method": configuration["fit"]["method"],
         "notes": [*notes, *fitted.notes, *_changed(folder, observations_hash), *tables.notes],
         **origin,
@@ -83,7 +84,7 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
 
 
 def hash_cells(cells: Cells) -> str:
-    """Hash counts and levels; neither the order of rows nor the file's format matters.
+    """Hash counts, levels and labels; neither the order of rows nor the file's format matters.
 
     Parameters
     ----------
@@ -98,7 +99,18 @@ def hash_cells(cells: Cells) -> str:
     digest = blake2b(json.dumps(cells.levels).encode(), digest_size=8)
     for array in (cells.codes, cells.refusals, cells.trials):
         digest.update(array.tobytes())
+    if cells.error is not None:
+        for array in (cells.error.labelled, cells.error.elsewhere):
+            digest.update(array.tobytes())
     return digest.hexdigest()
+
+
+def _judged(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Gather the parameters whose draws must have converged."""
+    if "detector_error" not in frames:
+        return frames["effects"]
+    rates = frames["detector_error"].rename(columns={"quantity": "term"})
+    return pd.concat([frames["effects"], rates], ignore_index=True)
 
 
 def _changed(folder: Path, observations_hash: str) -> list[str]:

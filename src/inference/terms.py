@@ -192,7 +192,7 @@ def _components(
     terms: list[tuple[str, ...]], nested: Mapping[str, str], sizes: Mapping[str, int], factors: list[str]
 ) -> tuple[Component, ...]:
     """List every subset of a term's factors that holds the parent of each nested factor it holds."""
-    subsets = {
+    subsets = {()} | {
         tuple(sorted(subset, key=factors.index))
         for term in terms
         for size in range(len(term) + 1)

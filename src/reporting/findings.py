@@ -112,6 +112,8 @@ def answer(
     refusals, trials = diagnostics["refusals"], diagnostics["trials"]
     first = frames["variance"].iloc[0]
     rate = f"{refusals:,} of {trials:,} responses are refusals ({100 * refusals / trials:.1f} %)."
+    if "detector_error" in frames:
+        rate = _of_flags(frames["detector_error"], rate.replace("are refusals", "are flagged as refusals"))
     if refusals in (0, trials):
         return [rate, "Responses do not differ, so nothing can be explained: shares below are the prior's."]
     return [
@@ -122,6 +124,19 @@ def answer(
         *_of_capability(frames.get("capability")),
         f"Brackets hold the {interval_name(first['ci_prob'], first['ci_kind'])}.",
     ]
+
+
+def _of_flags(detector_error: pd.DataFrame, flagged: str) -> str:
+    """Say how often responses are refusals, once the detector's error is taken into account."""
+    rows = detector_error[detector_error["quantity"] == "refusal_rate"]
+    found = rows[rows["level"] == ""].iloc[0]
+    labelled = detector_error.loc[
+        detector_error["quantity"].isin(["sensitivity", "specificity"]), "responses"
+    ]
+    return (
+        f"{flagged} By {labelled.sum():,.0f} responses that a person has read, the detector errs; corrected "
+        f"for it, {_words(found)} of the responses are refusals. What follows speaks of these."
+    )
 
 
 def _of_shares(variance: pd.DataFrame, nested: Mapping[str, str], asked: str | None) -> list[str]:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from src.effects.capability import COLUMNS as CAPABILITY_COLUMNS
 from src.effects.contrasts import COLUMNS as CONTRAST_COLUMNS
+from src.effects.detector_error import COLUMNS as DETECTOR_ERROR_COLUMNS
 from src.effects.power_scaling import COLUMNS as POWER_SCALING_COLUMNS
 from src.effects.predictions import COLUMNS as PREDICTION_COLUMNS
 from src.effects.tables import VARIANCE_COLUMNS
@@ -35,13 +36,15 @@ COLUMNS = {
 """Columns that each table of a fit must have."""
 ASKED_FOR = {
     "capability": CAPABILITY_COLUMNS,
+    "detector_error": DETECTOR_ERROR_COLUMNS,
     "compare": ["left_out", "elpd", "se", "p_loo", "elpd_diff", "dse", "pareto_k_bad", "cells"],
 }
-"""Columns of tables that a fit has only where its configuration asks for them."""
+"""Columns of tables that a fit has only where its configuration or its labels ask for them."""
 NONE_ALLOWED = {
     "effects": {"ess_bulk", "ess_tail", "r_hat"},
     "power_scaling": {"prior", "likelihood"},
     "capability": {"capability", "sd", "ci_lower", "ci_upper"},
+    "detector_error": {*DETECTOR_ERROR_COLUMNS} - {"mean", "ci_prob"},
 }
 """Numbers that need not exist, by table."""
 EMPTY_ALLOWED = {"contrasts", "power_scaling"}
@@ -184,6 +187,7 @@ def read_fit(folder: Path) -> Fit:
     asked = {
         # An earlier fit may have left its own behind.
         "capability": configuration.get("capability") is not None,
+        "detector_error": bool(diagnostics.get("labelled")),
         "compare": bool(configuration.get("fit", {}).get("compare")),
     }
     names = [*COLUMNS, *(name for name in ASKED_FOR if asked[name])]

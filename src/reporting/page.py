@@ -30,6 +30,7 @@ from src.reporting.grids import Grid
 from src.reporting.style import Picture
 from src.reporting.words import (
     INDICES,
+    detector_rows,
     interval_name,
     left_out_name,
     number,
@@ -119,6 +120,7 @@ def render_page(
         others=contrasts_grids(_others(frames["contrasts"])),
         predictions=predictions_grid(fit.frames["predictions"]),
         capability=capability_grid(frames["capability"]) if "capability" in frames else None,
+        detector=detector_grid(frames["detector_error"]) if "detector_error" in frames else None,
         compare=compare_grid(frames["compare"], fit.nested) if "compare" in frames else None,
         sensitivity=sensitivity_grid(fit),
         detectors=detectors,
@@ -237,6 +239,13 @@ def capability_grid(capability: pd.DataFrame) -> Grid:
         rows.append(([str(model)], [f"{tables['implied_sd'].loc[model, 'capability']:g}", *cells], False))
     caption = f"Standard deviation over personas within each model: {mean_and_interval(capability)}"
     return Grid(caption, ["model"], ["capability", *columns], rows)
+
+
+def detector_grid(detector_error: pd.DataFrame) -> Grid:
+    """Lay out sensitivity and specificity of the detector, and refusal rates, by group."""
+    headings, rows = detector_rows(detector_error)
+    caption = f"The detector by group, %: {mean_and_interval(detector_error)}"
+    return Grid(caption, ["group"], headings, [([name], numbers, False) for name, numbers in rows])
 
 
 def compare_grid(compare: pd.DataFrame, nested: Mapping[str, str]) -> Grid:

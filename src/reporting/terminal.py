@@ -28,6 +28,7 @@ from src.reporting.finished import Fit
 from src.reporting.words import (
     INDICES,
     SIMULATED,
+    detector_rows,
     interval_name,
     left_out_name,
     number,
@@ -71,7 +72,7 @@ def show_plan(
     Parameters
     ----------
     counts : mapping
-        ``cells``, ``trials``, ``refusals`` and ``simulated``.
+        ``cells``, ``trials``, ``refusals``, ``simulated``, and ``labelled`` if refusals are only flags.
     terms : mapping
         Term to number of effects.
     prior : str
@@ -85,9 +86,10 @@ def show_plan(
     if counts["simulated"]:
         _say(console, f"[bold red]{SIMULATED}[/]")
     rate = 100 * counts["refusals"] / counts["trials"]
+    flagged = "flagged as refusals" if counts.get("labelled") else "refusals"
     _say(
         console,
-        f"{counts['trials']:,} responses, {counts['refusals']:,} refusals ({rate:.1f} %), "
+        f"{counts['trials']:,} responses, {counts['refusals']:,} {flagged} ({rate:.1f} %), "
         f"{counts['cells']:,} distinct cells",
     )
     _say(console, "terms: " + escape(", ".join(f"{name} ({size})" for name, size in terms.items())))
@@ -167,6 +169,8 @@ def show_tables(
     for contrasts, most in ((overall, MOST_LEVELS), (by_model, MOST_PAIRS)):
         if len(contrasts):
             tables.append(contrasts_table(contrasts.head(most), len(contrasts)))
+    if "detector_error" in frames:
+        tables.append(detector_table(frames["detector_error"]))
     if "compare" in frames:
         tables.append(compare_table(frames["compare"], nested))
     for table in tables:
@@ -298,6 +302,30 @@ def contrasts_table(contrasts: pd.DataFrame, total: int) -> Table:
             f"{row['prob_rope']:.2f}",
         )
     table.caption = "points: difference in refusal probability, percentage points"
+    return table
+
+
+def detector_table(detector_error: pd.DataFrame) -> Table:
+    """Lay out sensitivity and specificity of the detector, and refusal rates, by group, in percent.
+
+    Parameters
+    ----------
+    detector_error : pandas.DataFrame
+        Rows of ``detector_error.csv``.
+
+    Returns
+    -------
+    rich.table.Table
+        At most `MOST_LEVELS` groups, the least sensitive first.
+    """
+    groups, rows = detector_rows(detector_error)
+    title = "The detector, %" + (f", {MOST_LEVELS} of {len(rows)}" if len(rows) > MOST_LEVELS else "")
+    table = _table(title, detector_error, ["group"], groups)
+    for name, numbers in rows[:MOST_LEVELS]:
+        table.add_row(escape(name), *map(escape, numbers))
+    table.caption = (
+        "read: labelled refusals, and labelled answers; flags: share of responses that are flagged"
+    )
     return table
 
 

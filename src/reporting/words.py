@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pandas as pd
+
 from src.effects.variance import HIGHER_ORDER, RESIDUAL
 
 SIMULATED = "SIMULATED DATA: these responses come from the simulated engine, not from a language model"
@@ -109,6 +111,47 @@ def labels(names: Iterable[object], most: int = 34) -> list[str]:
     full = [str(name) for name in names]
     short = [shortened(name, most) for name in full]
     return short if len(set(short)) == len(set(full)) else full
+
+
+def detector_rows(detector_error: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Write the rows of a detector's table, group by group, the least sensitive first.
+
+    Parameters
+    ----------
+    detector_error : pandas.DataFrame
+        Rows of ``detector_error.csv``.
+
+    Returns
+    -------
+    headings : list of str
+        Of the columns of numbers.
+    rows : list of tuple
+        Name of the group and its numbers, in percent.
+    """
+    found: dict[tuple[str, str], Any] = {
+        (row["quantity"], row["level"]): row for row in detector_error.to_dict("records")
+    }
+    sensitive = sorted(
+        (row["mean"], level) for (quantity, level), row in found.items() if quantity == "sensitivity"
+    )
+    rows = []
+    for _, level in sensitive:
+        cells = []
+        for rate, decimals in (("sensitivity", 0), ("specificity", 1)):
+            row = found[rate, level]
+            cells += [
+                percent(row["mean"], row["ci_lower"], row["ci_upper"], decimals),
+                f"{row['responses']:,.0f}",
+            ]
+        # A group of which nothing was asked has no rate.
+        row = found.get(("refusal_rate", level))
+        cells += (
+            ["-", "-"]
+            if row is None
+            else [f"{100 * row['observed']:.1f}", percent(row["mean"], row["ci_lower"], row["ci_upper"])]
+        )
+        rows.append((level, cells))
+    return ["sensitivity", "read", "specificity", "read", "flags", "refusals"], rows
 
 
 def _bracketed(written: Iterable[str]) -> str:

@@ -1,10 +1,11 @@
 """Draws tables of counts from the plain crossed random-effects model with known effects."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from src.inference.cells import Cells
+from src.inference.detector_error import DetectorError, build_error, read_error
 
 FACTORS = ("persona", "model", "task", "paraphrase")
 SDS = {
@@ -56,3 +57,54 @@ def counts(trials: np.ndarray, refusals: np.ndarray, factors: tuple[str, ...] = 
     codes = np.stack([axis.ravel() for axis in np.indices(trials.shape)], axis=1)[asked].astype(np.int32)
     levels = {f: [f"{f}{k:04d}" for k in range(n)] for f, n in zip(factors, trials.shape, strict=True)}
     return Cells(levels, codes, refusals.ravel()[asked].astype(float), trials.ravel()[asked].astype(float))
+
+
+@dataclass(frozen=True, slots=True)
+class Flagged:
+    """Flags of a detector that errs, and a labelled sample of them."""
+
+    cells: Cells
+    """Flags as refusals."""
+    labelled: np.ndarray
+    """Labelled responses by cell: hits, misses, false alarms, passes."""
+    truths: np.ndarray
+    """True refusals by cell."""
+
+    def groups(self, by: list[str]) -> int:
+        """Count the combinations of levels of `by`."""
+        return int(np.prod([len(self.cells.levels[f]) for f in by], dtype=int))
+
+    def error(self, by: list[str], **priors: object) -> DetectorError:
+        """Set up the model of the detector's error."""
+        return build_error(self.cells, read_error({"by": by, **priors}), self.labelled)
+
+
+def flagged(
+    cells: Cells,
+    sensitivity: dict[str, list[float]],
+    specificity: float,
+    labels: int,
+    seed: int = 1,
+    half_flagged: bool = True,
+) -> Flagged:
+    """Flag true refusals by a detector whose sensitivity differs by level of a factor, and label a sample.
+
+    The sample holds flagged and unflagged responses in equal parts if `half_flagged`, as far as there are
+    any; else it is drawn at random.
+    """
+    rng = np.random.default_rng([seed, 1])
+    (factor, by_level), *_ = sensitivity.items()
+    se = np.array(by_level)[cells.codes[:, cells.factors.index(factor)]]
+    refused, answered = cells.refusals.astype(int), (cells.trials - cells.refusals).astype(int)
+    hit = rng.binomial(refused, se)
+    alarm = rng.binomial(answered, 1 - specificity)
+    verdicts = np.stack([hit, refused - hit, alarm, answered - alarm], axis=1)
+    labelled = np.zeros_like(verdicts)
+    is_flag = np.array([True, False, True, False])
+    strata = [is_flag, ~is_flag] if half_flagged else [np.full(4, True)]
+    for kept in strata:
+        pool = np.where(kept, verdicts, 0).ravel()
+        size = min(labels // len(strata), pool.sum())
+        labelled += rng.multivariate_hypergeometric(pool, size, method="marginals").reshape(verdicts.shape)
+    flags = replace(cells, refusals=(hit + alarm).astype(float))
+    return Flagged(flags, labelled.astype(float), cells.refusals)

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from src.inference.logistic import binomial_log_likelihood, exp_of_negative, log1p_of_fraction
+from src.inference.logistic import (
+    binomial_log_likelihood,
+    exp_of_negative,
+    log1p_of_fraction,
+    log_of_positive,
+)
 
 
 @pytest.mark.parametrize(
@@ -13,6 +18,11 @@ from src.inference.logistic import binomial_log_likelihood, exp_of_negative, log
     [
         (exp_of_negative, np.exp, -np.concatenate([[0.0, 1e-300, 699.9], np.geomspace(1e-17, 699, 50_000)])),
         (log1p_of_fraction, np.log1p, np.concatenate([[0.0, 1.0], np.geomspace(1e-300, 1, 50_000)])),
+        (
+            log_of_positive,
+            np.log,
+            np.concatenate([1 - np.geomspace(1e-16, 0.9, 500), np.geomspace(1e-305, 1e9, 50_000)]),
+        ),
     ],
 )
 def test_series_agree_with_numpy(ours, theirs, points):
