@@ -38,7 +38,8 @@ def check(model_cfg: Mapping[str, Any], engine_cfg: Mapping[str, Any]) -> None:
     batch_size = engine_cfg.get("batch_size", "auto")
     if batch_size != "auto" and not (isinstance(batch_size, int) and batch_size > 0):
         raise InputError(f"engine.batch_size {batch_size!r} is no positive whole number; give one, or auto")
-    find_checkpoint(model_cfg)
+    if find_checkpoint(model_cfg).gguf_file and importlib.util.find_spec("gguf") is None:
+        raise missing_library("gguf", "generate")
     check_device(engine_cfg.get("device", "auto"))
 
 
@@ -53,7 +54,7 @@ def _check_quantization(setting: str | None) -> None:
     if setting not in QUANTIZATIONS:
         raise unknown("model.quantization", setting, QUANTIZATIONS)
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise missing_library("bitsandbytes", "quantized")
+        raise missing_library("bitsandbytes", "bitsandbytes")
 
 
 class TransformersEngine:

@@ -1,5 +1,6 @@
 """Model folders with parts missing or refused, hub ids without network, and what names a model's contents."""
 
+import importlib.util
 import shutil
 
 import pytest
@@ -122,6 +123,12 @@ def test_model_settings(folder):
     refused(folder, "unknown dtype", dtype="int3")
     refused(folder, "unknown model.system_role", system_role="folded")
     refused(folder, "unknown model.quantization", quantization="bnb-3bit")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is not None, reason="it is installed here")
+@pytest.mark.parametrize("quantization", ["bnb-8bit", "bnb-4bit"])
+def test_quantised_loading_names_the_extra_that_it_needs(folder, quantization):
+    refused(folder, r"pip install -e '\.\[bitsandbytes\]'", quantization=quantization)
 
 
 def test_unknown_architecture_is_one_line(folder):

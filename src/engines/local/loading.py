@@ -1,11 +1,13 @@
 """Loads parts of a checkpoint with the transformers library; runs no code that comes with them."""
 
 import logging
-from contextlib import nullcontext, redirect_stderr
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from io import StringIO
 from typing import Any
 
 from src.engines.local.checkpoint import Checkpoint
+from src.engines.local.gguf_reading import quick_gguf
 from src.errors import InputError
 
 
@@ -37,15 +39,23 @@ def load_part(checkpoint: Checkpoint, auto_class: str, **options: Any) -> Any:
         options["revision"] = checkpoint.commit
     if checkpoint.gguf_file:
         options["gguf_file"] = checkpoint.gguf_file
-    # Reading a GGUF file draws a bar of its own into ours.
-    quiet = redirect_stderr(StringIO()) if checkpoint.gguf_file else nullcontext()
     logging.getLogger("transformers").setLevel(logging.ERROR)
     transformers.utils.logging.disable_progress_bar()
     try:
-        with quiet:
+        with _reading(checkpoint):
             return getattr(transformers, auto_class).from_pretrained(
                 checkpoint.location, trust_remote_code=False, **options
             )
     except (OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(f"transformers cannot load {checkpoint.model_id}: {reason}") from error
+
+
+@contextmanager
+def _reading(checkpoint: Checkpoint) -> Iterator[None]:
+    """Read a GGUF file quickly, and without the bar that the library draws into ours."""
+    if checkpoint.gguf_file is None:
+        yield
+        return
+    with quick_gguf(), redirect_stderr(StringIO()):
+        yield

@@ -1,6 +1,5 @@
 """Weights laid out as the processor's matrix kernels read them, once instead of at every multiplication."""
 
-import platform
 from typing import Any
 
 import torch
@@ -12,12 +11,16 @@ _DTYPES = (torch.float32, torch.bfloat16)
 
 
 def can_pack(model: Any) -> bool:
-    """Whether this processor has kernels that gain from packed weights and the model's weights suit them."""
+    """Whether this processor has kernels that gain from packed weights and the model's weights suit them.
+
+    Those are the AVX-512 ones: with AVX2 alone the plain product in float32 is a tenth quicker than the
+    packed one, and bfloat16 has no packed one.
+    """
     parameter = next(model.parameters())
     return (
         parameter.device.type == "cpu"
         and parameter.dtype in _DTYPES
-        and platform.machine().lower() in ("x86_64", "amd64")
+        and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
     )
