@@ -6,9 +6,10 @@ one JSON line a case: a number format and a number of items that share persona, 
 disturb less; ``over_plain_float32`` compares with plain float32 in the same round. Arithmetic and bandwidth
 limits are what the machine did in the same minute: a large matrix product and a large sum.
 
-    python tests/benchmarks/generate.py                        # float32 and bfloat16; 1, 4 and 16 items
+    python tests/benchmarks/generate.py                        # every format that the processor computes in
     python tests/benchmarks/generate.py --quick                # the same cases, few prompts, one round
     python tests/benchmarks/generate.py --threads 1            # steadier where others use the machine
+    python tests/benchmarks/generate.py --llama PYTHON         # and llama.cpp; PYTHON has llama-cpp-python
 """
 
 import argparse
@@ -16,13 +17,12 @@ import copy
 import json
 import random
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
-from contextlib import redirect_stderr
 from dataclasses import dataclass
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,15 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from hydra import compose, initialize_config_dir  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig  # noqa: E402
+from transformers import GenerationConfig  # noqa: E402
 from transformers.utils import logging  # noqa: E402
 
 from src.engines.base import GenerationSettings  # noqa: E402
 from src.engines.local.chat import Chat  # noqa: E402
 from src.engines.local.checkpoint import find_checkpoint  # noqa: E402
 from src.engines.local.decoding import Decoder  # noqa: E402
+from src.engines.local.hardware import choose_dtype  # noqa: E402
+from src.engines.local.loading import load_part  # noqa: E402
 from src.engines.local.requests import Request  # noqa: E402
 from src.engines.local.sharing import shared_tokens, sharing_order  # noqa: E402
 from src.study.paths import CONF  # noqa: E402
@@ -72,7 +74,10 @@ def main() -> None:
     arguments.add_argument("--prompts", type=int)
     arguments.add_argument("--rounds", type=int)
     arguments.add_argument("--items", type=int, nargs="*", default=[1, 4, 16])
-    arguments.add_argument("--dtypes", nargs="*", default=list(DTYPES), choices=list(DTYPES))
+    # Where the processor has no bfloat16, a product takes a hundred times as long in it.
+    quick = dict.fromkeys(["float32", choose_dtype("auto", None, "cpu")])
+    arguments.add_argument("--dtypes", nargs="*", default=list(quick), choices=list(DTYPES))
+    arguments.add_argument("--llama", help="interpreter with llama-cpp-python")
     chosen = arguments.parse_args()
     prompts = chosen.prompts or (128 if chosen.quick else 256)
     rounds = chosen.rounds or (1 if chosen.quick else 2)
@@ -89,6 +94,8 @@ def main() -> None:
             line |= (
                 rates(dtype, timed) | texts(model, requests, *last) | limits(model, requests, last[1].answers)
             )
+            if chosen.llama:
+                line |= against_llama(study, requests, last[1], chosen.llama, chosen.threads)
             print(json.dumps(line), flush=True)
 
 
@@ -103,21 +110,18 @@ class Study:
         cfg: dict[str, Any] = OmegaConf.to_container(found, resolve=True)  # type: ignore[assignment]
         self._factors = read_factors(cfg)
         self._checkpoint = find_checkpoint(cfg["model"])
-        tokenizer = self._load(AutoTokenizer)
+        self.file = f"{self._checkpoint.location}/{self._checkpoint.gguf_file}"
+        tokenizer = self._load("AutoTokenizer")
         self._chat = Chat(tokenizer)
         self.stops = frozenset(self._chat.stop_ids())
         self.pad = min(self.stops)
 
-    def _load(self, kind: Any, **options: Any) -> Any:
-        # Reading the file draws a bar of its own.
-        with redirect_stderr(StringIO()):
-            return kind.from_pretrained(
-                self._checkpoint.location, gguf_file=self._checkpoint.gguf_file, **options
-            )
+    def _load(self, kind: str, **options: Any) -> Any:
+        return load_part(self._checkpoint, kind, **options)
 
     def pair(self, dtype: torch.dtype) -> tuple[Any, Decoder]:
         """Load a model twice: as the library runs it, and in our decoder."""
-        plain, ours = (self._load(AutoModelForCausalLM, dtype=dtype).eval() for _ in range(2))
+        plain, ours = (self._load("AutoModelForCausalLM", dtype=dtype).eval() for _ in range(2))
         return plain, Decoder(ours, "smollm2-135m")
 
     def requests(self, items: int, count: int) -> list[Request]:
@@ -210,6 +214,25 @@ def texts(model: Any, requests: list[Request], plain: Timed, ours: Timed) -> dic
                 scores = exact(torch.tensor([[*request.prompt, *a[:place]]])).logits[0, -1]
             gaps.append(float((scores[a[place]] - scores[b[place]]).abs() / scores.std()))
     return {"differing_texts": len(differing), "largest_tie_gap": max(gaps) if gaps else None}
+
+
+def against_llama(
+    study: Study, requests: list[Request], ours: Timed, python: str, threads: int
+) -> dict[str, float]:
+    """Answer the same with llama.cpp in the order that shares most, on the same file."""
+    ordered = sharing_order(requests)
+    asked = {"model": study.file, "threads": threads, "limit": LIMIT, "stops": sorted(study.stops)}
+    asked["prompts"] = [request.prompt for request in ordered]
+    command = [python, str(ROOT / "tests/benchmarks/_llama.py")]
+    run = subprocess.run(command, input=json.dumps(asked), stdout=subprocess.PIPE, text=True, check=True)
+    found = json.loads(run.stdout)
+    pairs = zip(ordered, found["answers"], strict=True)
+    return {
+        "llama_per_second": round(len(requests) / found["wall"], 2),
+        "over_llama": round(found["wall"] / ours.wall, 2),
+        "over_llama_cpu": round(found["cpu"] / ours.cpu, 2),
+        "differing_from_llama": sum(ours.answers[r.index] != tuple(answer) for r, answer in pairs),
+    }
 
 
 def limits(model: Any, requests: list[Request], answers: Answers) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The in-process engine on real weights: the embedded model, broken ones, little memory, small contexts."""
 
+import psutil
 import pytest
 
 from src.engines.registry import create_engine
@@ -64,3 +65,17 @@ def test_half_precision_runs(tiny_model, dtype):
     engine = create_engine(model_config(tiny_model), {**CPU, "dtype": dtype})
     assert engine.identity().dtype == dtype
     assert answer(engine, make_jobs(engine, [Prompt(None, "yes")], repeats=3))
+
+
+def test_models_one_after_another_do_not_add_up_in_memory(tmp_path):
+    sizes = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 8, "initializer_range": 0.02}
+    folder = make_tiny_model(tmp_path / "m", **sizes)
+    weights = (folder / "model.safetensors").stat().st_size
+    used = []
+    for _ in range(4):
+        engine = create_engine(model_config(folder), CPU)
+        assert answer(engine, make_jobs(engine, [Prompt(None, "yes")]))
+        engine.close()
+        used.append(psutil.Process().memory_info().rss)
+    assert weights > 80 * 2**20
+    assert max(used[1:]) - used[0] < weights / 2
