@@ -87,7 +87,7 @@ class Response:
 
 
 class Engine(Protocol):
-    """Answers prompts with one model. Weights load at the first call of `generate`, not before."""
+    """Answers prompts with one model. Weights load at the first call of `load` or `generate`, not before."""
 
     def identity(self) -> Identity:
         """Say what answers; must not load weights."""
@@ -99,6 +99,10 @@ class Engine(Protocol):
 
     def generate(self, jobs: Sequence[Job], settings: GenerationSettings) -> Iterator[Response]:
         """Yield each job's response exactly once, in any order, as soon as it is there."""
+        ...
+
+    def load(self) -> None:
+        """Load what `generate` needs, so that the time this takes can be told apart; does nothing twice."""
         ...
 
     def close(self) -> None:

@@ -135,6 +135,9 @@ class OpenAIEngine:
                 yield response
             asking.result()
 
+    def load(self) -> None:
+        """Do nothing: the server has the weights."""
+
     def close(self) -> None:
         """Do nothing: connections are closed when jobs are done."""
 

@@ -165,6 +165,9 @@ class SimulatedEngine:
             self._truth({f: sorted(v) for f, v in names.items()}).to_netcdf(aside, engine="h5netcdf")
             aside.replace(path)
 
+    def load(self) -> None:
+        """Do nothing: there are no weights."""
+
     def close(self) -> None:
         """Do nothing: no memory is held."""
 

@@ -143,6 +143,10 @@ class TransformersEngine:
             raise InputError(f"{self._checkpoint.model_id} has no token for {word!r}; choose another model")
         return single
 
+    def load(self) -> None:
+        """Load the weights."""
+        self._load_model()
+
     def close(self) -> None:
         """Give memory back; the next `generate` loads the weights again."""
         self._model = self._decoder = None

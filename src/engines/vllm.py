@@ -106,6 +106,10 @@ class VLLMEngine:
         for start in range(0, len(fitting), _PART):
             yield from self._answer(llm, fitting[start : start + _PART], settings, context)
 
+    def load(self) -> None:
+        """Load the weights."""
+        self._load_llm()
+
     def close(self) -> None:
         """Give memory back; the next `generate` loads the weights again."""
         self._llm = None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from src.detect.base import Detector, Texts
@@ -52,7 +53,11 @@ class Done:
     errors: int
     """Cells that ended without an answer; the next run asks them again."""
     seconds: float
-    """Wall time of asking, loading included."""
+    """Wall time of asking, loading and writing included."""
+    loading: float
+    """Wall time until the model was there."""
+    writing: float
+    """Wall time of writing responses."""
 
 
 def check_model_name(paths: StudyPaths, model_cfg: Mapping[str, Any]) -> None:
@@ -127,6 +132,7 @@ def ask(
     store = ResponseStore(paths.responses)
     console = Console(highlight=False)
     asked = errors = found = 0
+    loading = writing = 0.0
     with ResponseWriter(
         paths.responses, model, engine.identity(), settings, versions(GENERATE),
         rows=int(flush.rows), seconds=flush.seconds,
@@ -140,13 +146,20 @@ def ask(
                 found += skipped
                 progress.skip(skipped)
                 planned = {job.job.key: job for job in jobs}
+                loading += _seconds(engine.load) if jobs else 0
                 for response in engine.generate([job.job for job in jobs], settings):
-                    writer.add(planned[response.key], response)
+                    writing += _seconds(partial(writer.add, planned[response.key], response))
                     asked += 1
                     errors += response.finish_reason == "error"
                     progress.add(planned[response.key], response)
     engine.close()
-    return Done(asked, found, errors, time.monotonic() - began)
+    return Done(asked, found, errors, time.monotonic() - began, loading, writing)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.monotonic()
+    work()
+    return time.monotonic() - began
 
 
 class _Progress:

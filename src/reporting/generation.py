@@ -71,12 +71,7 @@ def show_rates(paths: StudyPaths, model: str, summary: "Summary", done: "Done") 
     import pyarrow.parquet as pq
 
     console = Console(highlight=False)
-    rate = f", {done.asked / done.seconds:.1f} a second" if done.asked else ""
-    console.print(
-        f"{done.asked:,} responses in {done.seconds:.0f} s{rate}; {done.found:,} were there already"
-        + (f"; {done.errors:,} errors, asked again next time" if done.errors else ""),
-        soft_wrap=True,
-    )
+    console.print(describe(done), soft_wrap=True)
     rows = pq.read_table(
         paths.observations, columns=["persona", "task", "refused"], filters=[("model", "=", model)]
     )
@@ -91,6 +86,27 @@ def show_rates(paths: StudyPaths, model: str, summary: "Summary", done: "Done") 
     for note in left_out(summary.missing, summary.unlabelled):
         console.print(f"note: {note}", soft_wrap=True)
     console.print(f"next: python -m src.fit study={paths.study}", soft_wrap=True)
+
+
+def describe(done: "Done") -> str:
+    """Say in a line what a run did.
+
+    Parameters
+    ----------
+    done : Done
+        What it did.
+
+    Returns
+    -------
+    str
+        Responses, time by stage and rate; what was there before; errors.
+    """
+    asking = max(done.seconds - done.loading, 1e-9)
+    stages = f"loading {done.loading:.0f} s, writing {done.writing:.0f} s"
+    times = f" ({stages}; {done.asked / asking:.1f} a second once loaded)" if done.asked else ""
+    return f"{done.asked:,} responses in {done.seconds:.0f} s{times}; {done.found:,} were there already" + (
+        f"; {done.errors:,} errors, asked again next time" if done.errors else ""
+    )
 
 
 def rate_table(rows: Any, model: str) -> Table:

@@ -126,8 +126,12 @@ def test_what_ends_an_answer_is_no_part_of_it(engine):
     assert not any("<|" in response.text for response in ended)
 
 
-def test_closed_engine_answers_again(engine):
+def test_closed_engine_answers_again_loaded_before_or_not(engine):
     jobs = make_jobs(engine, PROMPTS)
     before = texts(answer(engine, jobs))
+    engine.close()
+    engine.load()
+    engine.load()
+    assert texts(answer(engine, jobs)) == before
     engine.close()
     assert texts(answer(engine, jobs)) == before
