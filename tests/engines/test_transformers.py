@@ -68,13 +68,12 @@ def test_half_precision_runs(tiny_model, dtype):
 
 
 def test_models_one_after_another_do_not_add_up_in_memory(tmp_path):
-    sizes = {"hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 8, "initializer_range": 0.02}
-    folder = make_tiny_model(tmp_path / "m", **sizes)
+    folder = make_tiny_model(tmp_path / "m", hidden_size=1024, intermediate_size=4096)
     weights = (folder / "model.safetensors").stat().st_size
     used = []
     for _ in range(4):
         engine = create_engine(model_config(folder), CPU)
-        assert answer(engine, make_jobs(engine, [Prompt(None, "yes")]))
+        assert answer(engine, make_jobs(engine, [Prompt(None, "yes")]), max_new_tokens=1)
         engine.close()
         used.append(psutil.Process().memory_info().rss)
     assert weights > 80 * 2**20
