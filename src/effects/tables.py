@@ -14,6 +14,7 @@ from src.effects.detector_error import error_notes, error_table
 from src.effects.grid import Effects
 from src.effects.power_scaling import power_scaling_table
 from src.effects.predictions import prediction_table
+from src.effects.ranking import ranking_table
 from src.effects.reading import read_effects
 from src.effects.sensitivity import sensitivity
 from src.effects.summaries import convergence, summarise
@@ -51,7 +52,8 @@ class Tables:
 
     frames: dict[str, pd.DataFrame]
     """``variance``, ``variance_prior``, ``power_scaling``, ``effects``, ``contrasts``, ``sensitivity``,
-    ``predictions``, ``capability`` where it was asked for, ``detector_error`` where there are labels."""
+    ``ranking``, ``predictions``, ``capability`` where it was asked for, ``detector_error`` where there are
+    labels."""
     notes: list[str]
     """What a reader must know about them."""
 
@@ -107,6 +109,9 @@ def tables_from_posterior(tree: xr.DataTree, settings: TableSettings) -> Tables:
         nested=posterior.nested,
     )
     frames["sensitivity"] = given_data.table
+    frames["ranking"] = ranking_table(
+        shares.draws["probability_first"], given_data.table, settings.ci_prob, settings.ci_kind
+    )
     frames["predictions"] = prediction_table(
         posterior, np.random.default_rng([settings.seed, 6]), settings.ci_prob, settings.ci_kind
     )

@@ -174,6 +174,8 @@ def _reduce(
         notes.append(
             f"{clean.num_rows - kept.num_rows} of {clean.num_rows} rows lack an outcome or a level: left out"
         )
+    if kept.num_rows < clean.num_rows:
+        notes += _levels_lost(clean, kept, wanted)
     if kept.num_rows == 0:
         raise InputError(f"{path} holds no row with an outcome and every factor ({', '.join(wanted)})")
     keys = [f"factor {f}" for f in wanted]
@@ -192,6 +194,17 @@ def _reduce(
         notes,
         simulated,
     )
+
+
+def _levels_lost(table: pa.Table, kept: pa.Table, factors: Mapping[str, str]) -> list[str]:
+    """Name the levels that no row with an outcome has: the model says nothing of them."""
+    notes = []
+    for factor in factors:
+        before, after = (set(pc.unique(rows[f"factor {factor}"]).to_pylist()) for rows in (table, kept))
+        lost = sorted(before - after - {None})
+        if lost:
+            notes.append(f"no outcome for {factor} {', '.join(lost)}: left out, nothing is said of it")
+    return notes
 
 
 def read_refused(column: pa.ChunkedArray, path: Path, name: str) -> pa.ChunkedArray:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from src.effects.contrasts import MEAN, multiplicity
 from src.effects.variance import HIGHER_ORDER, RESIDUAL
-from src.reporting.words import interval_name, percent_in_text, plain, points, term_name
+from src.reporting.words import INDICES, interval_name, percent_in_text, plain, points, term_name
 
 MOST_TERMS = 3
 """Terms that the answer names, besides those of the factor asked about."""
@@ -33,6 +33,60 @@ def dependence(power_scaling: pd.DataFrame, scale: str, term: str) -> str:
     """Say how a share depends on the weight of the prior: the diagnosis, empty if it does not."""
     rows = power_scaling[(power_scaling["scale"] == scale) & (power_scaling["term"] == term)]
     return str(rows["diagnosis"].iloc[0]) if len(rows) else ""
+
+
+def rankings(ranking: pd.DataFrame, nested: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Lay out how model and indices rank the factors.
+
+    Parameters
+    ----------
+    ranking : pandas.DataFrame
+        Rows of ``ranking.csv``.
+    nested : mapping
+        Nested factor to its parent.
+
+    Returns
+    -------
+    list of tuple
+        Of each factor, the first by the model first: its name; its rank by the model with interval, the
+        probability that it is first, and its rank by each index.
+    """
+    found: dict[Any, Any] = {
+        (row["quantity"], row["index"], row["term"]): row for row in ranking.to_dict("records")
+    }
+    by_model = [row for (quantity, index, _), row in found.items() if (quantity, index) == ("rank", "")]
+    rows = []
+    for model in sorted(by_model, key=lambda row: row["mean"]):
+        term = model["term"]
+        rows.append(
+            (
+                term_name(term, nested),
+                [
+                    f"{model['mean']:.1f} [{model['ci_lower']:g}, {model['ci_upper']:g}]",
+                    f"{found['first', '', term]['mean']:.2f}",
+                    *(f"{found['rank', index, term]['mean']:g}" for index in INDICES),
+                ],
+            )
+        )
+    return rows
+
+
+def agreement(ranking: pd.DataFrame) -> str:
+    """Say how far the rankings by the indices agree with the model's."""
+    found: dict[Any, Any] = {(row["quantity"], row["index"]): row for row in ranking.to_dict("records")}
+    parts = []
+    for index, name in INDICES.items():
+        tau, rho = found["kendall", index], found["spearman", index]
+        if math.isnan(tau["mean"]):
+            parts.append(f"{name}: no order to compare")
+            continue
+        words = [plain(*(row[end] for end in ("mean", "ci_lower", "ci_upper"))) for row in (tau, rho)]
+        parts.append(f"{name}: Kendall's tau {words[0]}, Spearman's rho {words[1]}")
+    return f"Agreement with the model (1: the same order). {'; '.join(parts)}."
+
+
+RANKING_HEADINGS = ["rank by the model", "P(first)", *(f"by {name}" for name in INDICES.values())]
+"""Columns of what `rankings` lays out."""
 
 
 def asked_factor(contrasts: pd.DataFrame) -> str | None:

@@ -14,6 +14,7 @@ from src.effects.contrasts import COLUMNS as CONTRAST_COLUMNS
 from src.effects.detector_error import COLUMNS as DETECTOR_ERROR_COLUMNS
 from src.effects.power_scaling import COLUMNS as POWER_SCALING_COLUMNS
 from src.effects.predictions import COLUMNS as PREDICTION_COLUMNS
+from src.effects.ranking import COLUMNS as RANKING_COLUMNS
 from src.effects.tables import VARIANCE_COLUMNS
 from src.errors import InputError, unknown
 from src.study.paths import StudyPaths
@@ -31,6 +32,7 @@ COLUMNS = {
     "effects": ["term", "level", *SUMMARY, "ess_bulk", "ess_tail", "r_hat"],
     "contrasts": CONTRAST_COLUMNS,
     "sensitivity": ["term", "index", "value", "ci_lower", "ci_upper", "null_q95"],
+    "ranking": RANKING_COLUMNS,
     "predictions": PREDICTION_COLUMNS,
 }
 """Columns that each table of a fit must have."""
@@ -43,6 +45,7 @@ ASKED_FOR = {
 NONE_ALLOWED = {
     "effects": {"ess_bulk", "ess_tail", "r_hat"},
     "power_scaling": {"prior", "likelihood"},
+    "ranking": {"mean", "sd", "ci_lower", "ci_upper"},
     "capability": {"capability", "sd", "ci_lower", "ci_upper"},
     "detector_error": {*DETECTOR_ERROR_COLUMNS} - {"mean", "ci_prob"},
 }

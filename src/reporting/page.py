@@ -16,12 +16,15 @@ from src.reporting.agreement import HOW, quality_grids
 from src.reporting.detectors import DetectorReport
 from src.reporting.examples import Example
 from src.reporting.findings import (
+    RANKING_HEADINGS,
+    agreement,
     answer,
     baseline_name,
     contrasts_by_model,
     dependence,
     excludes_zero,
     overall_contrasts,
+    rankings,
     share,
     terms_by_share,
 )
@@ -124,6 +127,8 @@ def render_page(
         compare=compare_grid(frames["compare"], fit.nested) if "compare" in frames else None,
         sensitivity=sensitivity_grid(fit),
         detectors=detectors,
+        ranking=ranking_grid(fit),
+        agreement=agreement(frames["ranking"]),
         deviations=deviations_grid(fit),
         predictive=predictive_grid(rates, first["ci_prob"]),
         checks=checks_grid(diagnostics),
@@ -211,6 +216,13 @@ def sensitivity_grid(fit: Fit) -> Grid:
     first = fit.frames["variance"].iloc[0]
     level = interval_name(first["ci_prob"], first["ci_kind"])
     return Grid(f"Model-free sensitivity, %: index [{level}, bootstrap]", ["factor"], numbers, rows)
+
+
+def ranking_grid(fit: Fit) -> Grid:
+    """Lay out how model and given-data indices rank the factors."""
+    rows = [([name], cells, False) for name, cells in rankings(fit.frames["ranking"], fit.nested)]
+    caption = f"Rank of each factor (1: the largest): {mean_and_interval(fit.frames['ranking'])}"
+    return Grid(caption, ["factor"], RANKING_HEADINGS, rows)
 
 
 def predictions_grid(predictions: pd.DataFrame) -> Grid:

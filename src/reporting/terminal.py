@@ -16,11 +16,13 @@ from rich.table import Table
 
 from src.effects.tables import Tables
 from src.reporting.findings import (
+    agreement,
     answer,
     baseline_name,
     contrasts_by_model,
     dependence,
     overall_contrasts,
+    rankings,
     share,
     terms_by_share,
 )
@@ -164,6 +166,7 @@ def show_tables(
         *(shares_table(title, frames, nested) for title in SHARE_TABLES),
         sds_table(frames["effects"], nested),
         sensitivity_table(frames["sensitivity"], frames["variance"], nested),
+        ranking_table(frames["ranking"], nested),
     ]
     overall, by_model = overall_contrasts(frames["contrasts"]), contrasts_by_model(frames["contrasts"])
     for contrasts, most in ((overall, MOST_LEVELS), (by_model, MOST_PAIRS)):
@@ -251,6 +254,16 @@ def sensitivity_table(sensitivity: pd.DataFrame, variance: pd.DataFrame, nested:
     table.caption = (
         "chance: 95 % of the indices of shuffled refusals lie below; what is nested holds its parent's index"
     )
+    return table
+
+
+def ranking_table(ranking: pd.DataFrame, nested: Mapping[str, str]) -> Table:
+    """Lay out how model and given-data indices rank the factors, with their agreement below."""
+    headings = ["by the model", "P(first)", "Sobol'", "transport"]
+    table = _table("Rank of each factor", ranking, ["factor"], headings)
+    for name, cells in rankings(ranking, nested):
+        table.add_row(escape(name), *map(escape, cells))
+    table.caption = escape(agreement(ranking))
     return table
 
 

@@ -2,10 +2,13 @@
 
 Each case is one JSON line. ``ess_per_second`` is the smallest bulk effective sample size over intercept,
 standard deviations and main effects, by the whole wall time of a fresh process: imports, compilation and
-sampling. ``cold`` starts without compiled code, ``warm`` with that of a fit of the same shape.
+sampling. What is taken off, for everybody alike, is the simulation of the data and the judging of the draws.
+``seconds_processor`` is the processor time of the whole process, which other work on the machine changes
+less. ``cold`` starts without compiled code, ``warm`` with that of a fit of the same shape.
 
     python tests/benchmarks/fit.py                     # paper scale: 5,000, 50,000 and 500,000 responses
     python tests/benchmarks/fit.py --no-bambi          # ours alone, in a minute
+    python tests/benchmarks/fit.py --fast              # fit.method=fast: seconds, and its error against NUTS
     python tests/benchmarks/fit.py --cells             # 7k, 70k and 700k cells
     python tests/benchmarks/fit.py --items             # one million distinct rows with 1,500 items
 """
@@ -19,6 +22,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +37,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--responses", type=int, nargs="*", default=[5_000, 50_000, 500_000])
     arguments.add_argument("--no-bambi", action="store_true")
+    arguments.add_argument("--fast", action="store_true")
     arguments.add_argument("--cells", action="store_true")
     arguments.add_argument("--items", action="store_true")
     arguments.add_argument(
@@ -42,6 +47,9 @@ def main() -> None:
     if chosen.one:
         kind, responses, shape = chosen.one
         print(json.dumps(KINDS[kind](int(responses), tuple(map(int, shape.split("x"))))))
+    elif chosen.fast:
+        for responses in chosen.responses:
+            compare_fast(responses)
     elif chosen.cells:
         for scale in (1, 10, 100):
             show({"case": "cells", **ours(50_000 * scale, f"16x16x3x{9 * scale}", warm=True)})
@@ -65,8 +73,40 @@ def compare(responses: int, bambi: bool) -> None:
             "bambi": theirs,
             "ratio_cold": round(cold["ess_per_second"] / theirs["ess_per_second"]),
             "ratio_warm": round(warm["ess_per_second"] / theirs["ess_per_second"]),
+            "ratio_processor_cold": round(per_processor_second(cold) / per_processor_second(theirs)),
+            "ratio_processor_warm": round(per_processor_second(warm) / per_processor_second(theirs)),
         }
     show(result)
+
+
+def per_processor_second(result: dict[str, Any]) -> float:
+    """Divide the effective sample size by processor time."""
+    return result["ess_min"] / result["seconds_processor"]
+
+
+def compare_fast(responses: int) -> None:
+    """Time the approximation beside NUTS, both with compiled code at hand, and measure its error."""
+    shape = "16x16x3x9"
+    with tempfile.TemporaryDirectory() as cache:
+        run("error", 2_000, "4x4x3x3", cache)
+        fast = run("fast", responses, shape, cache)
+        nuts = run("ours", responses, shape, cache)
+        error = run("error", responses, shape, cache)
+    show(
+        {
+            "case": "fast",
+            "responses": responses,
+            "seconds": fast["seconds"],
+            "seconds_nuts": nuts["seconds"],
+            "ratio": round(nuts["seconds"] / fast["seconds"], 1),
+            "seconds_processor": fast["seconds_processor"],
+            "ratio_processor": round(nuts["seconds_processor"] / fast["seconds_processor"], 1),
+            **{
+                name: error[name]
+                for name in ("mean_error_max", "mean_error_of", "sd_ratio_min", "sd_ratio_max")
+            },
+        }
+    )
 
 
 def ours(responses: int, shape: str, warm: bool) -> dict[str, object]:
@@ -77,10 +117,10 @@ def ours(responses: int, shape: str, warm: bool) -> dict[str, object]:
         return run("ours", responses, shape, cache)
 
 
-def run(kind: str, responses: int, shape: str, cache: str | None = None) -> dict[str, object]:
-    """Time one fit in a process of its own; the simulation of its data is taken off."""
+def run(kind: str, responses: int, shape: str, cache: str | None = None) -> dict[str, Any]:
+    """Time one fit in a process of its own; simulating its data and judging its draws are taken off."""
     environment = {**os.environ, **({"NUMBA_CACHE_DIR": cache} if cache else {})}
-    began = time.perf_counter()
+    before, began = processor_seconds(), time.perf_counter()
     done = subprocess.run(
         [sys.executable, __file__, "--one", kind, str(responses), shape],
         env=environment, capture_output=True, text=True, check=False,
@@ -89,16 +129,21 @@ def run(kind: str, responses: int, shape: str, cache: str | None = None) -> dict
     if done.returncode:
         raise SystemExit(done.stderr)
     result = json.loads(done.stdout.strip().splitlines()[-1])
-    seconds -= result.pop("seconds_data")
-    return {
-        "seconds": round(seconds, 2),
-        "ess_per_second": float(f"{result['ess_min'] / seconds:.3g}"),
-        **result,
-    }
+    found = {"seconds_processor": round(processor_seconds() - before, 2)}
+    seconds -= result.pop("seconds_data") + result.pop("seconds_judging", 0.0)
+    if "ess_min" in result:
+        found["ess_per_second"] = float(f"{result['ess_min'] / seconds:.3g}")
+    return {"seconds": round(seconds, 2), **found, **result}
 
 
-def fit_ours(responses: int, shape: tuple[int, ...]) -> dict[str, object]:
-    """Fit with the defaults of ``conf/fit.yaml``."""
+def processor_seconds() -> float:
+    """Processor time of all finished child processes."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def fit_paper(responses: int, shape: tuple[int, ...], **settings: Any) -> tuple[Any, ...]:
+    """Simulate and fit at paper scale; return cells, structure, the fit, and the seconds of simulation."""
     from src.inference.fitting import FitSettings, fit_cells
     from src.inference.priors import read_prior
     from src.inference.terms import build_structure
@@ -109,7 +154,59 @@ def fit_ours(responses: int, shape: tuple[int, ...]) -> dict[str, object]:
     data = time.perf_counter() - began
     structure = build_structure(cells, INTERACTIONS, NESTED)
     prior = read_prior({"family": "half_normal"}, structure.names)
-    fitted = fit_cells(cells, structure, prior, FitSettings(progress=False))
+    fitted = fit_cells(cells, structure, prior, FitSettings(progress=False, **settings))
+    return cells, structure, fitted, data
+
+
+def fit_fast(responses: int, shape: tuple[int, ...]) -> dict[str, object]:
+    """Approximate with the defaults of ``conf/fit.yaml``."""
+    *_, data = fit_paper(responses, shape, method="fast")
+    return {"seconds_data": data}
+
+
+def fit_error(responses: int, shape: tuple[int, ...]) -> dict[str, object]:
+    """Measure the approximation against NUTS: standard deviations, main effects and shares of variance.
+
+    ``mean_error_max`` is the largest difference of posterior means in posterior standard deviations, at
+    ``mean_error_of``; the ratios are of posterior standard deviations.
+    """
+    columns = {}
+    for method in ("fast", "nuts"):
+        _, structure, fitted, _ = fit_paper(responses, shape, method=method)
+        columns[method] = named_quantities(structure, fitted.plain)
+    means = {name: draws.mean() - columns["nuts"][name].mean() for name, draws in columns["fast"].items()}
+    spreads = {name: draws.std() for name, draws in columns["nuts"].items()}
+    errors = {name: abs(means[name]) / spreads[name] for name in means}
+    worst = max(errors, key=lambda name: errors[name])
+    ratios = [draws.std() / spreads[name] for name, draws in columns["fast"].items()]
+    return {
+        "seconds_data": 0.0,
+        "mean_error_max": round(float(errors[worst]), 3),
+        "mean_error_of": worst,
+        "sd_ratio_min": round(float(min(ratios)), 3),
+        "sd_ratio_max": round(float(max(ratios)), 3),
+    }
+
+
+def named_quantities(structure: Any, plain: Any) -> dict[str, np.ndarray]:
+    """Name the draws of intercept, standard deviations, latent shares and main effects."""
+    from src.effects.variance import LOGISTIC_VARIANCE
+
+    total = (plain.sds**2).sum(axis=1) + LOGISTIC_VARIANCE
+    found = {"intercept": plain.intercept}
+    for t, (name, term, effects) in enumerate(
+        zip(structure.names, structure.terms, plain.effects, strict=True)
+    ):
+        found[f"sd {name}"] = plain.sds[:, t]
+        found[f"latent share {name}"] = plain.sds[:, t] ** 2 / total
+        if len(term) == 1:
+            found |= {f"{name} {k}": effects[:, k] for k in range(effects.shape[1])}
+    return found
+
+
+def fit_ours(responses: int, shape: tuple[int, ...]) -> dict[str, object]:
+    """Fit with the defaults of ``conf/fit.yaml``."""
+    cells, structure, fitted, data = fit_paper(responses, shape)
     main_effects = [
         u for u, term in zip(fitted.plain.effects, structure.terms, strict=True) if len(term) == 1
     ]
@@ -196,6 +293,7 @@ def fit_bambi(responses: int, shape: tuple[int, ...]) -> dict[str, object]:
 
 def judge(columns: list[np.ndarray], diverging: np.ndarray, steps: np.ndarray) -> dict[str, object]:
     """Summarise convergence over the compared quantities."""
+    began = time.perf_counter()
     from src.effects.summaries import convergence
 
     draws = np.concatenate(columns, axis=1)
@@ -205,6 +303,7 @@ def judge(columns: list[np.ndarray], diverging: np.ndarray, steps: np.ndarray) -
         "rhat_max": round(float(np.nanmax(found["r_hat"])), 4),
         "divergences": int(diverging.sum()),
         "gradients_per_draw": round(float(steps.mean()), 1),
+        "seconds_judging": time.perf_counter() - began,
     }
 
 
@@ -213,7 +312,7 @@ def show(result: dict[str, object]) -> None:
     print(json.dumps(result), flush=True)
 
 
-KINDS = {"ours": fit_ours, "bambi": fit_bambi, "items": fit_items}
+KINDS = {"ours": fit_ours, "bambi": fit_bambi, "items": fit_items, "fast": fit_fast, "error": fit_error}
 
 if __name__ == "__main__":
     main()

@@ -59,7 +59,10 @@ def test_incomplete_rows_are_left_out_and_counted(tmp_path):
     )
     cells = read_cells(tmp_path / "t.csv", ["model"])
     assert cells.trials.sum() == 2
-    assert cells.notes == ["1 of 3 rows lack an outcome or a level: left out"]
+    assert cells.notes == [
+        "1 of 3 rows lack an outcome or a level: left out",
+        "no outcome for model b: left out, nothing is said of it",
+    ]
 
 
 def test_simulated_responses_are_known_as_such(tmp_path):

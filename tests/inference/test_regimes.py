@@ -83,6 +83,23 @@ def test_cells_never_asked_are_named(tmp_path):
     assert "persona:model: 3 of 16 combinations were never asked" in notes
 
 
+def test_a_level_without_an_outcome_is_named(tmp_path):
+    table = grid(3, 3, 2, 20)
+    table.loc[table.persona == "p1", ["refusals", "trials"]] = 0
+    result, _, notes, _ = fit(table, tmp_path, request(["persona", "model"]))
+    assert "no outcome for persona p1: left out, nothing is said of it" in notes
+    assert result.cells.levels["persona"] == ["p0", "p2"]
+
+
+def test_two_levels(tmp_path):
+    result, _, notes, _ = fit(
+        grid(2, 2, np.array([1, 1, 15, 15]), 20), tmp_path, request(["persona", "model"])
+    )
+    low, high = result.fitted.plain.effects[0].mean(axis=0)
+    assert low < high
+    assert sum("2 levels" in note for note in notes) == 2
+
+
 def test_many_levels_and_huge_counts(tmp_path):
     rng = np.random.default_rng(1)
     trials = np.full(1000, 10_000_000)
