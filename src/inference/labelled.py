@@ -8,9 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from src.detect.outcomes import REFUSED
 from src.errors import InputError, unknown
 from src.inference.cells import Cells, column_names, count_columns, read_columns, read_refused
 from src.inference.detector_error import VERDICTS, group_levels
+from src.observations.quality import setting_of
 
 KEY = "cell_key"
 """Column that names a response, in the table of responses and in that of labels."""
@@ -18,6 +20,10 @@ HUMAN = "human_refused"
 """Column of a person's verdict; where a table of labels has none, its ``refused`` is the person's."""
 ANNOTATOR = "annotator"
 """Column of who has read a response."""
+KIND = "kind"
+"""Column of what a person has read, finer than refused or not."""
+VERSION = "detector_version"
+"""Column of the table that ends in the setting of which kinds are refusals."""
 
 
 def read_labelled(
@@ -91,16 +97,18 @@ def _of_the_table(
     human = HUMAN if HUMAN in header else "refused"
     if human not in header:
         raise unknown(f"column of {labels.name} for a person's verdict:", HUMAN, header)
-    read, notes = _one_label_each(
-        read_columns(labels, [KEY, human, *[ANNOTATOR] * (ANNOTATOR in header)]), labels
-    )
+    wanted = [KEY, human, *(name for name in (ANNOTATOR, KIND) if name in header)]
+    read, notes = _one_label_each(read_columns(labels, wanted), labels)
     keys = pc.cast(read[KEY], pa.string())
     factors = {factor: columns.get(factor, factor) for factor in cells.factors}
-    responses = read_columns(table, list(dict.fromkeys([KEY, flag, *factors.values()])))
+    version = [VERSION] * (VERSION in names)
+    responses = read_columns(table, list(dict.fromkeys([KEY, flag, *factors.values(), *version])))
     responses = responses.filter(pc.is_in(pc.cast(responses[KEY], pa.string()), value_set=keys))
     if responses.num_rows > len(pc.unique(responses[KEY])):
         raise InputError(f"{table.name} holds a labelled {KEY} twice; it must name one response")
     where = pc.index_in(pc.cast(responses[KEY], pa.string()), value_set=keys)
+    if KIND in header and version:
+        read = read.set_column(read.column_names.index(human), human, _by_setting(read, human, responses))
     joined = pa.table(
         {factor: responses[theirs] for factor, theirs in factors.items()}
         | {"flag": responses[flag], HUMAN: read[human].take(where)}
@@ -113,6 +121,15 @@ def _of_the_table(
             f"{read.num_rows - joined.num_rows} of {read.num_rows} labels are of no response here: left out"
         )
     return rows, notes
+
+
+def _by_setting(read: pa.Table, human: str, responses: pa.Table) -> pa.Array:
+    """Derive a person's verdict from the kind, by the setting that made the flags (`src.detect.outcomes`)."""
+    settings = {setting_of(version) for version in pc.unique(responses[VERSION]).to_pylist() if version}
+    if len(settings) != 1:
+        return read[human]
+    derived = pc.is_in(pc.cast(read[KIND], pa.string()), value_set=pa.array(sorted(REFUSED[settings.pop()])))
+    return pc.if_else(pc.is_valid(read[KIND]), derived, read[human])
 
 
 def _one_label_each(read: pa.Table, labels: Path) -> tuple[pa.Table, list[str]]:

@@ -249,6 +249,19 @@ def test_of_several_annotators_the_first_counts(tmp_path):
     assert any("several annotators" in note for note in notes) == (cells.error.labelled.sum() == 200)
 
 
+@pytest.mark.parametrize(("setting", "counts"), [("any", True), ("full", False)])
+def test_kinds_count_as_the_flags_do(tmp_path, setting, counts):
+    """A partial refusal is a refusal of a person if the detector's setting says so, whatever was stored."""
+    labels = sample().assign(kind="partial_refusal").rename(columns={"human_refused": "refused"})
+    labels.to_parquet(tmp_path / "labels.parquet")
+    table = responses().drop(columns="human_refused").assign(detector_version=f"1-{setting}")
+    table.to_parquet(tmp_path / "table.parquet")
+    cells, *_ = request(["model"]).prepare(tmp_path / "table.parquet", tmp_path / "labels.parquet")
+    hit, miss, *others = cells.error.known.sum(axis=0)
+    assert hit + miss == (200 if counts else 0)
+    assert sum(others) == (0 if counts else 200)
+
+
 def test_the_command_uses_the_studys_own_labels(tmp_path):
     """From the files of a study to the page."""
     study = tmp_path / "mine"

@@ -1,5 +1,6 @@
 """The posterior is that of the plain model: agreement with independent implementations, and calibration."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from src.inference.fitting import FitSettings, fit_cells
 from src.inference.priors import read_prior
 from src.inference.recover import draw_prior
 from src.inference.terms import build_structure
-from src.inference.tree import build_tree
-from tests.inference.simulate import INTERACTIONS, NESTED, counts, simulate
+from src.inference.tree import build_tree, sum_of_effects
+from tests.inference.simulate import INTERACTIONS, NESTED, counts, flagged, simulate
 
 TABLES = Path(__file__).resolve().parents[2] / "docs" / "tables"
 SIMULATIONS = 300
@@ -137,3 +138,52 @@ def quantities(effects) -> dict[str, np.ndarray]:
         if difference.factor == "persona":
             found["risk difference of a persona"] = difference.risk[:, 0]
     return found
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("by", [["model"], ["model", "persona"]], ids=str)
+def test_agreement_with_the_textbook_model_where_the_detector_errs(by):
+    """Effects, and sensitivity and specificity by group, within Monte Carlo error of PyMC's own model."""
+    sample = flagged(simulate(3000, (4, 3, 2, 2)).cells, {"model": [0.9, 0.7, 0.4]}, 0.95, labels=300)
+    error = sample.error(by)
+    cells = replace(sample.cells, error=error)
+    structure = build_structure(cells, INTERACTIONS, NESTED)
+    prior = read_prior({"family": "half_normal"}, structure.names)
+    columns, errors = {}, {}
+    for method in ("nuts", "pymc"):
+        settings = FitSettings(method, draws=4000, tune=1000, progress=False)
+        fitted = fit_cells(cells, structure, prior, settings)
+        models = [fitted.plain, *fitted.rates.values()]
+        groups = [
+            sum_of_effects(of, error.structure, error.trials_of(rate).codes)
+            for rate, of in fitted.rates.items()
+        ]
+        effects = [u.reshape(len(u), -1) for of in models for u in of.effects]
+        heads = [column for of in models for column in (of.intercept[:, None], of.sds)]
+        draws = np.column_stack([*heads, *groups, *effects])
+        found = convergence(draws.reshape(4, -1, draws.shape[1]))
+        assert np.nanmax(found["r_hat"]) < 1.02
+        columns[method], errors[method] = draws, draws.std(axis=0) / np.sqrt(found["ess_bulk"])
+    difference = columns["nuts"].mean(axis=0) - columns["pymc"].mean(axis=0)
+    scores = difference / np.hypot(errors["nuts"], errors["pymc"])
+    spread = columns["nuts"].std(axis=0) / columns["pymc"].std(axis=0)
+    # The quantities that have a name in the table: what stands before the groups.
+    names = ["intercept", *(f"sd {name}" for name in structure.names)]
+    for rate in fitted.rates:
+        names += [f"{rate}, average log-odds", *(f"{rate}, sd {name}" for name in error.structure.names)]
+    shown = slice(0, len(names))
+    write_markdown(
+        f"agreement-detector-{'-'.join(by)}",
+        pd.DataFrame(
+            {
+                "quantity": names,
+                "mean, ours": columns["nuts"].mean(axis=0)[shown].round(3),
+                "mean, textbook": columns["pymc"].mean(axis=0)[shown].round(3),
+                "difference in standard errors": scores[shown].round(2),
+                "ratio of spreads": spread[shown].round(3),
+            }
+        ),
+    )
+    assert np.abs(scores).max() < 4.5
+    np.testing.assert_allclose(spread, 1.0, atol=0.12)
