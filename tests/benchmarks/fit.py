@@ -9,6 +9,7 @@ less. ``cold`` starts without compiled code, ``warm`` with that of a fit of the 
     python tests/benchmarks/fit.py                     # paper scale: 5,000, 50,000 and 500,000 responses
     python tests/benchmarks/fit.py --no-bambi          # ours alone, in a minute
     python tests/benchmarks/fit.py --fast              # fit.method=fast: seconds, and its error against NUTS
+    python tests/benchmarks/fit.py --labels            # with and without the detector's error
     python tests/benchmarks/fit.py --cells             # 7k, 70k and 700k cells
     python tests/benchmarks/fit.py --items             # one million distinct rows with 1,500 items
 """
@@ -40,6 +41,7 @@ def main() -> None:
     arguments.add_argument("--fast", action="store_true")
     arguments.add_argument("--cells", action="store_true")
     arguments.add_argument("--items", action="store_true")
+    arguments.add_argument("--labels", action="store_true")
     arguments.add_argument(
         "--one", nargs=3, metavar=("KIND", "RESPONSES", "SHAPE"), help="one fit, in this process"
     )
@@ -55,6 +57,9 @@ def main() -> None:
             show({"case": "cells", **ours(50_000 * scale, f"16x16x3x{9 * scale}", warm=True)})
     elif chosen.items:
         show({"case": "items", **run("items", 1_000_000, "16x16x3x9x500")})
+    elif chosen.labels:
+        for responses in chosen.responses:
+            compare_labels(responses)
     else:
         for responses in chosen.responses:
             compare(responses, bambi=not chosen.no_bambi)
@@ -109,6 +114,18 @@ def compare_fast(responses: int) -> None:
     )
 
 
+def compare_labels(responses: int) -> None:
+    """Fit flags taken for refusals, and with the detector's error, in one run; code compiled before."""
+    shape = "16x16x3x9"
+    with tempfile.TemporaryDirectory() as cache:
+        found = {}
+        for kind in ("flags", "labels"):
+            run(kind, 2_000, "4x4x3x3", cache)
+            found[kind] = run(kind, responses, shape, cache)
+    ratio = found["labels"]["ess_per_second"] / found["flags"]["ess_per_second"]  # type: ignore[operator]
+    show({"case": "labels", "responses": responses, **found, "ratio": round(ratio, 2)})
+
+
 def ours(responses: int, shape: str, warm: bool) -> dict[str, object]:
     """Run our fit in a fresh process, with compiled code at hand if `warm`."""
     with tempfile.TemporaryDirectory() as cache:
@@ -142,15 +159,26 @@ def processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def fit_paper(responses: int, shape: tuple[int, ...], **settings: Any) -> tuple[Any, ...]:
-    """Simulate and fit at paper scale; return cells, structure, the fit, and the seconds of simulation."""
+def fit_paper(
+    responses: int, shape: tuple[int, ...], labels: int | None = None, **settings: Any
+) -> tuple[Any, ...]:
+    """Simulate and fit at paper scale; return cells, structure, the fit, and the seconds of simulation.
+
+    With `labels` the counts are flags of a detector that errs by model, and so many responses are labelled.
+    """
+    from dataclasses import replace
+
     from src.inference.fitting import FitSettings, fit_cells
     from src.inference.priors import read_prior
     from src.inference.terms import build_structure
-    from tests.inference.simulate import INTERACTIONS, NESTED, simulate
+    from tests.inference.simulate import INTERACTIONS, NESTED, flagged, simulate
 
     began = time.perf_counter()
     cells = simulate(responses, shape).cells  # type: ignore[arg-type]
+    if labels is not None:
+        by_model = np.random.default_rng(1).uniform(0.4, 0.95, shape[1])
+        sample = flagged(cells, {"model": by_model.tolist()}, 0.97, labels or 1)
+        cells = replace(sample.cells, error=sample.error(["model"]) if labels else None)
     data = time.perf_counter() - began
     structure = build_structure(cells, INTERACTIONS, NESTED)
     prior = read_prior({"family": "half_normal"}, structure.names)
@@ -204,9 +232,19 @@ def named_quantities(structure: Any, plain: Any) -> dict[str, np.ndarray]:
     return found
 
 
-def fit_ours(responses: int, shape: tuple[int, ...]) -> dict[str, object]:
+def fit_flags(responses: int, shape: tuple[int, ...]) -> dict[str, object]:
+    """Fit flags of a detector that errs by model, taken for refusals."""
+    return fit_ours(responses, shape, labels=0)
+
+
+def fit_labels(responses: int, shape: tuple[int, ...]) -> dict[str, object]:
+    """Fit the same flags with 1,000 labelled responses."""
+    return fit_ours(responses, shape, labels=1000)
+
+
+def fit_ours(responses: int, shape: tuple[int, ...], labels: int | None = None) -> dict[str, object]:
     """Fit with the defaults of ``conf/fit.yaml``."""
-    cells, structure, fitted, data = fit_paper(responses, shape)
+    cells, structure, fitted, data = fit_paper(responses, shape, labels)
     main_effects = [
         u for u, term in zip(fitted.plain.effects, structure.terms, strict=True) if len(term) == 1
     ]
@@ -312,7 +350,15 @@ def show(result: dict[str, object]) -> None:
     print(json.dumps(result), flush=True)
 
 
-KINDS = {"ours": fit_ours, "bambi": fit_bambi, "items": fit_items, "fast": fit_fast, "error": fit_error}
+KINDS = {
+    "ours": fit_ours,
+    "bambi": fit_bambi,
+    "items": fit_items,
+    "fast": fit_fast,
+    "error": fit_error,
+    "flags": fit_flags,
+    "labels": fit_labels,
+}
 
 if __name__ == "__main__":
     main()
