@@ -191,9 +191,11 @@ class SimulatedEngine:
         return self._sds[term] * _standard_normal(self._seed, term, key if isinstance(key, tuple) else (key,))
 
     def _answer(self, jobs: Sequence[Job]) -> Iterator[Response]:
-        levels = [dict(job.levels) for job in jobs]
+        # Replicates of a cell share one tuple of levels, so each cell's probability is computed once.
+        levels = {job.levels: dict(job.levels) for job in jobs}
+        chances = dict(zip(levels, self.probabilities(list(levels.values())).tolist(), strict=True))
         seeds = seed_array([job.seed for job in jobs])
-        refused = (uniforms(seeds, _OUTCOME) < self.probabilities(levels)).tolist()
+        refused = (uniforms(seeds, _OUTCOME) < [chances[job.levels] for job in jobs]).tolist()
         wording = uniforms(seeds, _WORDING).tolist()
         right = (uniforms(seeds, _RIGHT) < self._accuracy).tolist()
         wrong = uniforms(seeds, _WRONG).tolist()
@@ -201,7 +203,7 @@ class SimulatedEngine:
             if refused[i]:
                 text = _pick(REFUSALS, wording[i])
             else:
-                text = _pick(ANSWERS, wording[i]).format(_label(levels[i], right[i], wrong[i]))
+                text = _pick(ANSWERS, wording[i]).format(_label(levels[job.levels], right[i], wrong[i]))
             yield Response(job.key, text, job.prompt.user.count(" ") + 1, text.count(" ") + 1, "stop", 1)
 
 

@@ -1,7 +1,7 @@
 """Turns a plan of cells into jobs for an engine, leaving out what the store already holds."""
 
 import json
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,7 @@ def plan_jobs(
     model: str,
     engine: Engine,
     settings: GenerationSettings,
-    present: Container[str],
+    stored: Callable[[Sequence[str]], np.ndarray],
 ) -> Iterator[tuple[list[PlannedJob], int]]:
     """Render the cells' prompts and yield the jobs that are missing, chunk by chunk.
 
@@ -54,8 +54,8 @@ def plan_jobs(
         Renders prompts; its weights stay unloaded.
     settings : GenerationSettings
         Part of every key.
-    present : container of str
-        Keys that need no job.
+    stored : callable
+        Keys to booleans, shape (keys,): which need no job.
 
     Yields
     ------
@@ -65,31 +65,53 @@ def plan_jobs(
         Cells of the same chunk that need no job.
     """
     identity = engine.identity()
-    labels = [json.dumps(task.labels) for task in factors.tasks]
     for start in range(0, len(cells), CHUNK):
         codes = cells.codes[start : start + CHUNK]
-        replicates = cells.replicate[start : start + CHUNK]
+        replicates = cells.replicate[start : start + CHUNK].tolist()
         distinct, inverse = np.unique(codes, axis=0, return_inverse=True)
-        prompts = [_prompt(factors, row) for row in distinct]
-        levels = [_levels(factors, model, row) for row in distinct]
-        rendered = engine.render(prompts)
-        shared = _shared_keys(identity, settings, levels, rendered)
+        # What all replicates of a cell share is made once and stands once in memory.
+        asked = [_Asked.of(factors, model, row) for row in distinct]
+        rendered = engine.render([one.prompt for one in asked])
+        shared = _shared_keys(identity, settings, [one.levels for one in asked], rendered)
+        which = inverse.ravel().tolist()
+        keys = [cell_key(shared[w], replicate) for w, replicate in zip(which, replicates, strict=True)]
         jobs = []
-        for which, replicate in zip(inverse.ravel().tolist(), replicates.tolist(), strict=True):
-            key = cell_key(shared[which], replicate)
-            if key in present:
-                continue
-            task = factors.tasks[distinct[which][2]]
-            gold = task.items[distinct[which][4]].gold
-            job = Job(
-                key=key,
-                rendered=rendered[which],
-                prompt=prompts[which],
-                seed=response_seed(settings, key),
-                levels=(*levels[which].items(), ("gold", gold), ("labels", "|".join(task.labels))),
-            )
-            jobs.append(PlannedJob(job, levels[which], gold, labels[distinct[which][2]], replicate))
+        for at in np.flatnonzero(~stored(keys)).tolist():
+            key, one = keys[at], asked[which[at]]
+            seed = response_seed(settings, key)
+            job = Job(key, rendered[which[at]], one.prompt, seed, one.job_levels)
+            jobs.append(PlannedJob(job, one.levels, one.gold, one.task_labels, replicates[at]))
         yield jobs, len(codes) - len(jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One combination of levels, worded."""
+
+    levels: dict[str, str]
+    job_levels: tuple[tuple[str, str], ...]
+    prompt: Prompt
+    gold: str
+    task_labels: str
+
+    @classmethod
+    def of(cls, factors: Factors, model: str, codes: np.ndarray) -> "_Asked":
+        persona, template, task, paraphrase, item = codes
+        of = factors.tasks[task]
+        wording, gold = list(of.wordings)[paraphrase], of.items[item].gold
+        levels = {
+            "model": model,
+            "persona": factors.personas[persona].name,
+            "persona_template": factors.templates[template].name,
+            "task": of.name,
+            "paraphrase": wording,
+            "item": of.items[item].name,
+        }
+        prompt = build_prompt(
+            factors.personas[persona], factors.templates[template], of, wording, of.items[item]
+        )
+        job_levels = (*levels.items(), ("gold", gold), ("labels", "|".join(of.labels)))
+        return cls(levels, job_levels, prompt, gold, json.dumps(of.labels))
 
 
 def _shared_keys(
@@ -103,23 +125,3 @@ def _shared_keys(
         prompt_key(identity, settings_hash, tuple(row.items()), prompt)
         for row, prompt in zip(levels, rendered, strict=True)
     ]
-
-
-def _prompt(factors: Factors, codes: np.ndarray) -> Prompt:
-    persona, template, task, paraphrase, item = codes
-    of = factors.tasks[task]
-    wording = list(of.wordings)[paraphrase]
-    return build_prompt(factors.personas[persona], factors.templates[template], of, wording, of.items[item])
-
-
-def _levels(factors: Factors, model: str, codes: np.ndarray) -> dict[str, str]:
-    persona, template, task, paraphrase, item = codes
-    of = factors.tasks[task]
-    return {
-        "model": model,
-        "persona": factors.personas[persona].name,
-        "persona_template": factors.templates[template].name,
-        "task": of.name,
-        "paraphrase": list(of.wordings)[paraphrase],
-        "item": of.items[item].name,
-    }

@@ -66,6 +66,9 @@ SCHEMA = pa.schema(
 )
 """Columns of a part, one row a response."""
 
+HASH = np.dtype("S16")
+"""Type of a key's hash; bytes, so that hashes can be sorted and searched."""
+
 _ERROR = "error"
 
 
@@ -113,33 +116,30 @@ class ResponseStore:
                 found[model].append(part)
         return dict(sorted(found.items()))
 
-    def keys(self, model: str | None = None) -> set[str]:
-        """Keys that need no new job: every stored response that is not an error.
+    def stored(self, model: str) -> "StoredKeys":
+        """Keys of one model that need no new job: its stored responses that are no errors.
 
         Parameters
         ----------
-        model : str, optional
-            Only this model's; a key with its place in the set takes about 150 bytes, so that the models of a
-            study of ten million responses are better asked for one by one.
+        model : str
+            Name of the model, as it stands in the data.
 
         Returns
         -------
-        set of str
-            Cell keys.
+        StoredKeys
+            Sixteen bytes a key.
 
         Raises
         ------
         DamagedFileError
             If a part cannot be read.
         """
-        keys: set[str] = set()
+        found = []
         for part in self.parts():
             table = read_checked(part, SCHEMA, ["cell_key", "model", "finish_reason"])
-            wanted = pc.not_equal(table["finish_reason"], _ERROR)
-            if model is not None:
-                wanted = pc.and_(wanted, pc.equal(table["model"], model))
-            keys.update(table["cell_key"].filter(wanted).to_pylist())
-        return keys
+            wanted = pc.and_(pc.not_equal(table["finish_reason"], _ERROR), pc.equal(table["model"], model))
+            found.append(key_hashes(table["cell_key"].filter(wanted)))
+        return StoredKeys(np.concatenate(found) if found else np.empty(0, HASH))
 
     def scan(self, columns: Sequence[str], parts: Sequence[Path] | None = None) -> Iterator[pa.Table]:
         """Stream the responses part by part, each key once.
@@ -211,6 +211,42 @@ class ResponseStore:
         return moved
 
 
+class StoredKeys:
+    """A set of keys that takes sixteen bytes each, so that ten million fit in little memory.
+
+    Parameters
+    ----------
+    hashes : ndarray of HASH, shape (keys,)
+        From `key_hashes`.
+    """
+
+    def __init__(self, hashes: np.ndarray) -> None:
+        self._hashes = np.sort(hashes)
+
+    def __len__(self) -> int:
+        """Count the keys."""
+        return len(self._hashes)
+
+    def contains(self, keys: Sequence[str]) -> np.ndarray:
+        """Look keys up.
+
+        Parameters
+        ----------
+        keys : sequence of str
+            Cell keys.
+
+        Returns
+        -------
+        ndarray of bool, shape (keys,)
+            Which are in the set.
+        """
+        if not len(self._hashes):
+            return np.zeros(len(keys), bool)
+        wanted = key_hashes(pa.array(keys, pa.string()))
+        at = np.searchsorted(self._hashes, wanted).clip(max=len(self._hashes) - 1)
+        return self._hashes[at] == wanted
+
+
 class ResponseWriter:
     """Adds one model's responses to the store; a context manager that flushes at its end, whatever ends it.
 
@@ -260,7 +296,7 @@ class ResponseWriter:
             "versions": json.dumps(dict(versions), sort_keys=True),
         }
         self._limits = (rows, seconds)
-        self._waiting: list[dict[str, Any]] = []
+        self._waiting: list[tuple[PlannedJob, Response, int]] = []
         self._flushed = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -297,25 +333,7 @@ class ResponseWriter:
         """
         if planned.job.key != response.key:
             raise ValueError(f"response {response.key} does not answer job {planned.job.key}")
-        self._waiting.append(
-            {
-                **self._context,
-                **planned.levels,
-                "cell_key": response.key,
-                "replicate": planned.replicate,
-                "gold": planned.gold,
-                "task_labels": planned.task_labels,
-                "response": response.text,
-                "prompt": planned.job.rendered.text,
-                "system_role": planned.job.rendered.system_role,
-                "finish_reason": response.finish_reason,
-                "prompt_tokens": response.prompt_tokens,
-                "new_tokens": response.new_tokens,
-                "batch_size": response.batch_size,
-                "seed": planned.job.seed,
-                "written_at": datetime.now(UTC),
-            }
-        )
+        self._waiting.append((planned, response, time.time_ns() // 1000))
         rows, seconds = self._limits
         if len(self._waiting) >= rows or time.monotonic() - self._flushed >= seconds:
             self.flush()
@@ -323,10 +341,7 @@ class ResponseWriter:
     def flush(self) -> None:
         """Make a part of the responses that wait, if any."""
         if self._waiting:
-            table = pa.table(
-                {field.name: _column(self._waiting, field) for field in SCHEMA},
-                schema=SCHEMA,
-            )
+            table = _table(self._waiting, self._context)
             name = f"{datetime.now(UTC):%Y%m%dT%H%M%S.%f}Z-{self._slug}-{secrets.token_hex(4)}.parquet"
             with written_aside(self._folder / name, self._aside) as file:
                 pq.write_table(table, file, compression="zstd", write_page_checksum=True)
@@ -415,32 +430,80 @@ def read_checked(path: Path, schema: pa.Schema, columns: Sequence[str] | None = 
         raise DamagedFileError(path, (str(error).splitlines() or [type(error).__name__])[0]) from error
 
 
+def key_hashes(keys: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Hash keys to 128 bits: two of ten million meet with odds of 10^-25.
+
+    Parameters
+    ----------
+    keys : pyarrow array of string
+        Cell keys.
+
+    Returns
+    -------
+    ndarray of HASH, shape (keys,)
+        Sixteen bytes each.
+    """
+    texts = keys.to_numpy(zero_copy_only=False)
+    halves = np.empty((len(texts), 2), np.uint64)
+    halves[:, 0] = pd.util.hash_array(texts, categorize=False)
+    halves[:, 1] = pd.util.hash_array(texts, hash_key="whyrefuse-keys-2", categorize=False)
+    return halves.view(HASH)[:, 0]
+
+
 def _first_rows(parts: Sequence[Path]) -> list[np.ndarray]:
     """Mark, in each part, the rows that stand for their keys: good ones before errors, then by position."""
     if not parts:
         return []
-    high, low, errors = [], [], []
+    hashes, errors = [], []
     for part in parts:
         table = read_checked(part, SCHEMA, ["cell_key", "finish_reason"])
-        keys = table["cell_key"].to_numpy()
-        # 128 bits of hash instead of the text: 16 bytes a row, and two of 10^7 keys meet with odds of 10^-25.
-        high.append(pd.util.hash_array(keys, categorize=False))
-        low.append(pd.util.hash_array(keys, hash_key="whyrefuse-keys-2", categorize=False))
+        hashes.append(key_hashes(table["cell_key"]))
         errors.append(pc.equal(table["finish_reason"], _ERROR).to_numpy())
-    hashes = np.concatenate(high), np.concatenate(low)
-    order = np.lexsort((np.concatenate(errors), *hashes))  # stable: equal rows keep their order
+    sizes = [len(e) for e in errors]
+    halves = np.concatenate(hashes).view(np.uint64).reshape(-1, 2)
+    del hashes
+    order = np.lexsort((np.concatenate(errors), halves[:, 1], halves[:, 0]))  # stable: equal rows keep order
     new = np.ones(len(order), bool)
-    new[1:] = np.logical_or.reduce([np.diff(h[order]) != 0 for h in hashes])
+    new[1:] = (halves[order[1:]] != halves[order[:-1]]).any(axis=1)
     kept = np.zeros(len(order), bool)
     kept[order[new]] = True
-    return np.split(kept, np.cumsum([len(e) for e in errors])[:-1])
+    return np.split(kept, np.cumsum(sizes)[:-1])
 
 
-def _column(rows: list[dict[str, Any]], field: pa.Field) -> pa.Array:
-    values = [row[field.name] for row in rows]
+def _table(waiting: list[tuple[PlannedJob, Response, int]], context: Mapping[str, str]) -> pa.Table:
+    """Lay responses out as the columns of a part."""
+    planned, responses, times = zip(*waiting, strict=True)
+    columns: dict[str, Sequence[Any]] = {
+        "cell_key": [r.key for r in responses],
+        "replicate": [p.replicate for p in planned],
+        "gold": [p.gold for p in planned],
+        "task_labels": [p.task_labels for p in planned],
+        "response": [r.text for r in responses],
+        "prompt": [p.job.rendered.text for p in planned],
+        "system_role": [p.job.rendered.system_role for p in planned],
+        "finish_reason": [r.finish_reason for r in responses],
+        "prompt_tokens": [r.prompt_tokens for r in responses],
+        "new_tokens": [r.new_tokens for r in responses],
+        "batch_size": [r.batch_size for r in responses],
+        "seed": [p.job.seed for p in planned],
+        "written_at": times,
+    }
+    codes = np.zeros(len(waiting), np.int32)
+    arrays = []
+    for field in SCHEMA:
+        if field.name in context:
+            arrays.append(pa.DictionaryArray.from_arrays(codes, [context[field.name]]))
+        elif field.name in columns:
+            arrays.append(_column(columns[field.name], field.type))
+        else:
+            arrays.append(_column([p.levels[field.name] for p in planned], field.type))
+    return pa.table(arrays, schema=SCHEMA)
+
+
+def _column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     try:
-        return pa.array(values, field.type)
+        return pa.array(values, kind)
     except UnicodeEncodeError:
         # A server's JSON may hold halves of UTF-16 pairs, which no UTF-8 file can: join them or mark them.
         whole = [v.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for v in values]
-        return pa.array(whole, field.type)
+        return pa.array(whole, kind)

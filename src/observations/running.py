@@ -1,5 +1,6 @@
 """Runs one model's plan: asks for what is missing, shows progress, and keeps every response that came."""
 
+import json
 import signal
 import threading
 import time
@@ -140,9 +141,9 @@ def ask(
         for part in store.set_aside_damaged():
             console.print(f"damaged, set aside as {part}: its responses are asked for again", markup=False)
         _write_truth(engine, paths, factors)
-        present = store.keys(model)
+        stored = store.stored(model).contains
         with _interruptible(console, paths), _Progress(console, len(cells), refusals) as progress:
-            for jobs, skipped in plan_jobs(cells, factors, model, engine, settings, present):
+            for jobs, skipped in plan_jobs(cells, factors, model, engine, settings, stored):
                 found += skipped
                 progress.skip(skipped)
                 planned = {job.job.key: job for job in jobs}
@@ -191,13 +192,14 @@ class _Progress:
         self._task = self._bar.add_task("asking", total=total, rate="loading", refused="")
         self._waiting: list[tuple[PlannedJob, Response]] = []
         self._refused = self._read = 0
-        self._began = self._told = time.monotonic()
+        self._began = self._looked = self._told = time.monotonic()
 
     def __enter__(self) -> "_Progress":
         self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._bar.update(self._task, completed=self._read + len(self._waiting))
         self._bar.stop()
 
     def skip(self, cells: int) -> None:
@@ -208,36 +210,34 @@ class _Progress:
     def add(self, planned: PlannedJob, response: Response) -> None:
         """Count a response; read those that came since the last time, about twice a second."""
         if self._read == 0 and not self._waiting:
-            self._began = self._told = time.monotonic()
+            self._began = self._looked = self._told = time.monotonic()
         self._waiting.append((planned, response))
-        self._bar.advance(self._task)
         now = time.monotonic()
-        if now - self._told < 0.5:
+        if now - self._looked < 0.5:
             return
+        self._looked = now
         self._refused += self._refusals(self._waiting)
         self._read += len(self._waiting)
         self._waiting = []
-        if not self._console.is_terminal and now - self._told < 30:
-            return
-        self._told = now
-        rate = f"{self._read / max(now - self._began, 1e-9):.1f}/s"
+        rate = f"{self._read / max(now - self._began, 1e-9):,.1f}/s"
         refused = f"{self._refused:,} refused ({self._refused / self._read:.1%})"
-        self._bar.update(self._task, rate=rate, refused=refused)
-        if not self._console.is_terminal:
+        self._bar.update(self._task, completed=self._read, rate=rate, refused=refused)
+        if not self._console.is_terminal and now - self._told >= 30:
+            self._told = now
             task = self._bar.tasks[0]
             self._console.print(f"{task.completed:,.0f} of {task.total:,.0f}, {rate}, {refused}")
 
 
 def _refusals(detector: Detector, refused: str) -> _CountRefusals:
     """Make what counts the refusals among answers."""
-    import json
 
     def count(answers: list[tuple[PlannedJob, Response]]) -> int:
+        words = {labels: json.loads(labels) for labels in {planned.task_labels for planned, _ in answers}}
         read = detector.label(
             Texts(
                 [response.text for _, response in answers],
                 [planned.job.rendered.text for planned, _ in answers],
-                [json.loads(planned.task_labels) for planned, _ in answers],
+                [words[planned.task_labels] for planned, _ in answers],
                 [response.finish_reason for _, response in answers],
             )
         )

@@ -4,8 +4,9 @@ A cell is a combination of persona, persona template, task, paraphrase, item and
 items are nested in task. Cells are columns of level codes, so that ten million of them fit in memory.
 """
 
+import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,9 @@ _SETTINGS = {
     "monte_carlo": {"name", "size", "seed"},
     "balanced": {"name", "size", "seed"},
 }
+
+_DRAWN = 2**16
+"""Points drawn at a time; a power of two, as Sobol' sequences ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +86,17 @@ def plan_cells(design: Mapping[str, Any], factors: Factors, model: str, greedy: 
         The plan. A larger ``size`` with the same seed contains the smaller plan.
     """
     check_design(design)
+    shape = _shape(factors)
     if design["name"] == "factorial":
-        combinations = _all_combinations(factors)
-        codes = np.repeat(combinations, design["replicates"], axis=0)
+        numbers = np.repeat(_all_numbers(factors, shape), design["replicates"])
     else:
-        codes = _scale(_uniforms(design, model), factors)
-    order, replicate = _count_replicates(codes)
-    codes = codes[order]
-    if greedy:
-        keep = replicate == 0
-        return Cells(codes[keep], replicate[keep], int((~keep).sum()))
-    return Cells(codes, replicate, 0)
+        numbers = _drawn_numbers(design, factors, model, shape)
+    numbers.sort()
+    replicate = _count_replicates(numbers)
+    if not greedy:
+        return Cells(_codes(numbers, shape), replicate, 0)
+    keep = replicate == 0
+    return Cells(_codes(numbers[keep], shape), replicate[keep], int((~keep).sum()))
 
 
 def combinations(factors: Factors) -> int:
@@ -101,49 +105,69 @@ def combinations(factors: Factors) -> int:
     return len(factors.personas) * len(factors.templates) * nested
 
 
-def _uniforms(design: Mapping[str, Any], model: str) -> np.ndarray:
-    """Draw points of the unit cube, shape (size, 5); each row depends only on seed, model and its number."""
+def _shape(factors: Factors) -> tuple[int, int, int, int, int]:
+    """Sizes of the box that holds every combination, so that one whole number names each."""
+    return (
+        len(factors.personas),
+        len(factors.templates),
+        len(factors.tasks),
+        max(len(task.wordings) for task in factors.tasks),
+        max(len(task.items) for task in factors.tasks),
+    )
+
+
+def _drawn_numbers(
+    design: Mapping[str, Any], factors: Factors, model: str, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Draw combinations, uniform over levels (items and wordings within task), shape (size,), int64."""
+    numbers = np.empty(design["size"], np.int64)
+    wordings = np.array([len(task.wordings) for task in factors.tasks])
+    items = np.array([len(task.items) for task in factors.tasks])
+    filled = 0
+    for points in _uniforms(design, model):
+        points = points[: len(numbers) - filled]
+        task = (points[:, 2] * shape[2]).astype(np.int64)
+        sizes = (shape[0], shape[1], shape[2], wordings[task], items[task])
+        columns = [(points[:, i] * size).astype(np.int64) for i, size in enumerate(sizes)]
+        numbers[filled : filled + len(points)] = np.ravel_multi_index(columns, shape)
+        filled += len(points)
+    return numbers
+
+
+def _uniforms(design: Mapping[str, Any], model: str) -> Iterator[np.ndarray]:
+    """Draw points of the unit cube, shape (_DRAWN, 5) each time; they depend on seed, model and place."""
     seed = np.random.SeedSequence([design["seed"], zlib.crc32(model.encode())])
+    blocks = math.ceil(design["size"] / _DRAWN)
     if design["name"] == "monte_carlo":
-        return np.random.default_rng(seed).random((design["size"], 5))
+        rng = np.random.default_rng(seed)
+        return (rng.random((_DRAWN, 5)) for _ in range(blocks))
     from scipy.stats import qmc
 
     sampler = qmc.Sobol(d=5, scramble=True, rng=np.random.default_rng(seed))
-    # Sobol' sequences are drawn in powers of two, so that no balance warning and no lost point arises.
-    return sampler.random_base2(int(np.ceil(np.log2(max(design["size"], 2)))))[: design["size"]]
+    return (sampler.random(_DRAWN) for _ in range(blocks))
 
 
-def _scale(points: np.ndarray, factors: Factors) -> np.ndarray:
-    """Turn points of the unit cube into level codes, uniform over levels (items and wordings within task)."""
-    wordings = np.array([len(task.wordings) for task in factors.tasks])
-    items = np.array([len(task.items) for task in factors.tasks])
-    task = (points[:, 2] * len(factors.tasks)).astype(np.int32)
-    columns = [
-        points[:, 0] * len(factors.personas),
-        points[:, 1] * len(factors.templates),
-        task,
-        points[:, 3] * wordings[task],
-        points[:, 4] * items[task],
-    ]
-    return np.stack([column.astype(np.int32) for column in columns], axis=1)
-
-
-def _all_combinations(factors: Factors) -> np.ndarray:
+def _all_numbers(factors: Factors, shape: tuple[int, ...]) -> np.ndarray:
     blocks = []
     for code, task in enumerate(factors.tasks):
-        shape = (len(factors.personas), len(factors.templates), 1, len(task.wordings), len(task.items))
-        block = np.indices(shape, dtype=np.int32).reshape(5, -1).T
-        block[:, 2] = code
-        blocks.append(block)
+        sizes = (len(factors.personas), len(factors.templates), 1, len(task.wordings), len(task.items))
+        persona, template, _, wording, item = np.indices(sizes).reshape(5, -1)
+        blocks.append(
+            np.ravel_multi_index((persona, template, np.full_like(item, code), wording, item), shape)
+        )
     return np.concatenate(blocks)
 
 
-def _count_replicates(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sort rows (stably) and number the repetitions of each from zero."""
-    order = np.lexsort(codes.T[::-1])
-    ordered = codes[order]
-    new = np.ones(len(codes), dtype=bool)
-    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    starts = np.flatnonzero(new)
-    replicate = np.arange(len(codes)) - np.repeat(starts, np.diff(np.append(starts, len(codes))))
-    return order, replicate.astype(np.int32)
+def _codes(numbers: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Turn numbers of combinations into level codes, shape (cells, 5), int32."""
+    codes = np.empty((len(numbers), len(shape)), np.int32)
+    for column in reversed(range(len(shape))):
+        numbers, codes[:, column] = np.divmod(numbers, shape[column])
+    return codes
+
+
+def _count_replicates(numbers: np.ndarray) -> np.ndarray:
+    """Number the repetitions of each combination from zero; equal numbers must be neighbours."""
+    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+    runs = np.diff(np.append(starts, len(numbers)))
+    return (np.arange(len(numbers)) - np.repeat(starts, runs)).astype(np.int32)

@@ -247,17 +247,16 @@ LABEL_AND_BUILD = """
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from src.observations.responses import ResponseStore
 from src.observations.table import build_observations, observations_lock
 from src.study.paths import StudyPaths
-from tests.observations.test_responses import answer
+from tests.observations.test_responses import answer, good_keys
 from tests.observations.test_table import fill, label_all
 
 paths, model = StudyPaths(Path(sys.argv[1]), "mine"), sys.argv[2]
 for i in range(5):
     fill(paths, [answer(f"{model} {i}", model=model, replicate=i)])
     with observations_lock(paths):
-        keys = ResponseStore(paths.responses).keys()
+        keys = good_keys(paths.responses)
         build_observations(paths, label_all(paths, dict.fromkeys(keys, "full_refusal")))
 """
 
