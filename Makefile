@@ -39,7 +39,8 @@ demo: $(READY)  ## generate, fit and report on the embedded model, offline
 test: $(READY)  ## the tests, without the slow proofs
 	$(RUN) -m pytest -m "not slow and not browser" -n 2 --dist loadfile
 
-test-slow: $(READY)  ## calibration, soak and browser proofs
+test-slow: $(READY)  ## calibration, soak, cluster and browser proofs
+	$(UV) pip install --quiet --python .venv --constraint requirements.txt --editable '.[ray,slurm]'
 	$(RUN) -m pytest -m "slow or browser" --timeout 3600
 
 lint: $(READY)  ## style, docstrings and types

@@ -1,7 +1,8 @@
 """Starts an entry point: every job is composed and checked before the first one runs.
 
 Bad input of any kind ends as one line on standard error and exit status 2; a defect of ours keeps its
-traceback and exit status 1.
+traceback and exit status 1. A sweep runs all its jobs, whatever becomes of one, and ends with a table of
+them; its exit status is 1 unless every job is done.
 """
 
 import functools
@@ -23,13 +24,14 @@ from omegaconf.errors import ConfigKeyError, MissingMandatoryValue, OmegaConfBas
 
 from src.errors import InputError, unknown
 from src.study.paths import CONF, StudyPaths
+from src.sweeps import DONE, read_outcomes, run_recorded
 
 Check = Callable[[DictConfig], object]
 
 
 def hydra_main(
     config_name: str, check: Check | None = None
-) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+) -> Callable[[Callable[[DictConfig], object]], Callable[[], None]]:
     """Make a function of a configuration into a command with Hydra's command line.
 
     Parameters
@@ -42,32 +44,54 @@ def hydra_main(
     Returns
     -------
     callable
-        Decorator for the function that runs one job.
+        Decorator for the function that runs one job; a text that it returns stands in a sweep's table.
     """
 
-    def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
+    def decorate(task: Callable[[DictConfig], object]) -> Callable[[], None]:
         @functools.wraps(task)
         def job(cfg: DictConfig) -> None:
-            try:
+            if in_sweep():
+                run_recorded(task, cfg)
+            else:
                 task(cfg)
-            except InputError as error:
-                if in_sweep():
-                    raise  # the sweeper goes on with the other jobs and reports this one
-                _exit_with(error)
 
         @functools.wraps(task)
         def command() -> None:
             # Hydra then raises instead of printing its own report.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             try:
-                _check_jobs(config_name, check)
-                hydra.main(config_path=str(CONF), config_name=config_name, version_base="1.3")(job)()
+                jobs = _check_jobs(config_name, check)
+                run = hydra.main(config_path=str(CONF), config_name=config_name, version_base="1.3")(job)
+                if jobs is None or not get_args_parser().parse_args().multirun:
+                    run()
+                else:
+                    _sweep(run, jobs)
             except InputError as error:
                 _exit_with(error)
 
         return command
 
     return decorate
+
+
+def _sweep(run: Callable[[], None], jobs: list[list[str]]) -> None:
+    """Run a sweep, and show what became of its jobs however it ends."""
+    from src.reporting.jobs import show_jobs
+
+    status: object = 1
+    try:
+        run()
+    except SystemExit as stop:
+        status = stop.code
+    except Exception as error:
+        # The launcher itself gave up, as when a worker was killed: the table says which job has no end.
+        print(f"error: the launcher stopped: {type(error).__name__}: {_first_line(error)}", file=sys.stderr)
+    if not HydraConfig.initialized():
+        raise SystemExit(status)
+    outcomes = read_outcomes(jobs)
+    show_jobs(outcomes)
+    if any(outcome.status != DONE for outcome in outcomes):
+        raise SystemExit(status or 1)
 
 
 def in_sweep() -> bool:
@@ -94,22 +118,24 @@ def _exit_with(error: InputError) -> None:
     raise SystemExit(2)
 
 
-def _check_jobs(config_name: str, check: Check | None) -> None:
-    """Compose every job that the command line asks for, and check each."""
+def _check_jobs(config_name: str, check: Check | None) -> list[list[str]] | None:
+    """Compose every job that the command line asks for, check each, and return their overrides."""
     arguments = get_args_parser().parse_args()
     if arguments.help or arguments.hydra_help or arguments.info or arguments.shell_completion:
-        return
+        return None
     config_name = arguments.config_name or config_name
     search = (
         [f"hydra.searchpath=[file://{Path(arguments.config_dir).resolve()}]"] if arguments.config_dir else []
     )
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
-        for overrides in _jobs(arguments.overrides, arguments.multirun):
+        jobs = list(_jobs(arguments.overrides, arguments.multirun))
+        for overrides in jobs:
             cfg = _compose(config_name, [*overrides, *search])
             if "study" in cfg and cfg.study is not None:
                 StudyPaths(cfg.runs_dir, cfg.study)
             if check is not None:
                 check(cfg)
+    return jobs
 
 
 def _jobs(overrides: list[str], multirun: bool) -> Iterator[list[str]]:
@@ -168,6 +194,10 @@ def _unknown_key(error: Exception, config_name: str) -> InputError:
     if named and (
         isinstance(cause, ConfigKeyError) or "No match" in str(error) or "is not in struct" in str(cause)
     ):
+        if named[1].startswith("hydra."):
+            return InputError(
+                f"{named[1]} has no value here; if Hydra or its plugin has it, write +{named[1]}=..."
+            )
         keys = list(_keys(hydra.compose(config_name)))
         if named[1] in keys:
             return InputError(f"{named[1]} has no such entry; add one with +{named[1]}.NAME=VALUE")

@@ -22,7 +22,7 @@ def check(cfg: DictConfig) -> None:
         check_detector(cfg.detector)
 
 
-def run(cfg: DictConfig) -> None:
+def run(cfg: DictConfig) -> str:
     """Fit one table and write the files of the fit."""
     from src.effects.tables import tables_from_posterior
     from src.inference.comparison import compare_terms
@@ -55,6 +55,7 @@ def run(cfg: DictConfig) -> None:
         tables.frames["compare"] = compare_terms(request, cells)
     diagnostics = write_fit(folder, result, tables, notes, _plain(cfg))
     show_fit(folder, tables, diagnostics)
+    return f"verdict {diagnostics['verdict']}, {folder}/"
 
 
 def _observations(cfg: DictConfig, paths: Any, folder: "Path") -> "Path":

@@ -23,12 +23,12 @@ def check(cfg: DictConfig) -> None:
     check_engine(plain["model"], plain["engine"])
 
 
-def run(cfg: DictConfig) -> None:
+def run(cfg: DictConfig) -> str:
     """Ask what is missing of one model's plan, label all of the study, and show refusal rates."""
     from src.engines.settings import read_settings
     from src.observations.labelling import label_study
     from src.observations.running import Flush, ask, check_model_name
-    from src.reporting.generation import show_plan, show_rates
+    from src.reporting.generation import describe, show_plan, show_rates
     from src.study.designs import plan_cells
     from src.study.paths import StudyPaths
     from src.study.reading import read_factors
@@ -43,6 +43,7 @@ def run(cfg: DictConfig) -> None:
     done = ask(paths, plain, factors, cells, settings, Flush(**plain["flush"]))
     summary = label_study(paths, plain["detector"])
     show_rates(paths, model, summary, done)
+    return describe(done)
 
 
 def _plain(cfg: DictConfig) -> dict[str, Any]:

@@ -134,26 +134,31 @@ def ask(
     console = Console(highlight=False)
     asked = errors = found = 0
     loading = writing = 0.0
-    with ResponseWriter(
-        paths.responses, model, engine.identity(), settings, versions(GENERATE),
-        rows=int(flush.rows), seconds=flush.seconds,
-    ) as writer:  # fmt: skip
-        for part in store.set_aside_damaged():
-            console.print(f"damaged, set aside as {part}: its responses are asked for again", markup=False)
-        _write_truth(engine, paths, factors)
-        stored = store.stored(model).contains
-        with _interruptible(console, paths), _Progress(console, len(cells), refusals) as progress:
-            for jobs, skipped in plan_jobs(cells, factors, model, engine, settings, stored):
-                found += skipped
-                progress.skip(skipped)
-                planned = {job.job.key: job for job in jobs}
-                loading += _seconds(engine.load) if jobs else 0
-                for response in engine.generate([job.job for job in jobs], settings):
-                    writing += _seconds(partial(writer.add, planned[response.key], response))
-                    asked += 1
-                    errors += response.finish_reason == "error"
-                    progress.add(planned[response.key], response)
-    engine.close()
+    try:
+        with ResponseWriter(
+            paths.responses, model, engine.identity(), settings, versions(GENERATE),
+            rows=int(flush.rows), seconds=flush.seconds,
+        ) as writer:  # fmt: skip
+            for part in store.set_aside_damaged():
+                console.print(
+                    f"damaged, set aside as {part}: its responses are asked for again", markup=False
+                )
+            _write_truth(engine, paths, factors)
+            stored = store.stored(model).contains
+            with _interruptible(console, paths), _Progress(console, len(cells), refusals) as progress:
+                for jobs, skipped in plan_jobs(cells, factors, model, engine, settings, stored):
+                    found += skipped
+                    progress.skip(skipped)
+                    planned = {job.job.key: job for job in jobs}
+                    loading += _seconds(engine.load) if jobs else 0
+                    for response in engine.generate([job.job for job in jobs], settings):
+                        writing += _seconds(partial(writer.add, planned[response.key], response))
+                        asked += 1
+                        errors += response.finish_reason == "error"
+                        progress.add(planned[response.key], response)
+    finally:
+        # The traceback of an error would keep the weights, and the next job of a sweep needs their memory.
+        engine.close()
     return Done(asked, found, errors, time.monotonic() - began, loading, writing)
 
 

@@ -167,7 +167,7 @@ def _codes(numbers: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _count_replicates(numbers: np.ndarray) -> np.ndarray:
-    """Number the repetitions of each combination from zero; equal numbers must be neighbours."""
+    """Count up the repetitions of each combination from zero; equal numbers must be neighbours."""
     starts = np.flatnonzero(np.diff(numbers, prepend=-1))
     runs = np.diff(np.append(starts, len(numbers)))
     return (np.arange(len(numbers)) - np.repeat(starts, runs)).astype(np.int32)
