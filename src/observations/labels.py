@@ -1,6 +1,6 @@
 """Detectors' labels of stored responses: one file a detector, side by side, rewritten whole at will."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,7 +12,7 @@ from filelock import FileLock
 from src.detect.base import Labels
 from src.detect.outcomes import DEFAULT, KINDS, OUTCOMES, outcomes, stored_version
 from src.errors import InputError
-from src.observations.responses import NAMES, read_checked, written_aside
+from src.observations.responses import NAMES, batches_checked, written_aside
 from src.study.paths import StudyPaths
 
 SCHEMA = pa.schema(
@@ -125,18 +125,18 @@ def write_labels(path: Path, batches: Iterable[pa.Table]) -> int:
     return rows
 
 
-def read_labels(path: Path) -> pa.Table:
-    """Read one detector's labels.
+def read_labels(path: Path) -> Iterator[pa.Table]:
+    """Read one detector's labels, some at a time.
 
     Parameters
     ----------
     path : Path
         From `labels_path`.
 
-    Returns
-    -------
+    Yields
+    ------
     pyarrow.Table
-        Columns of `SCHEMA`.
+        Columns of `SCHEMA`, at most a million rows.
 
     Raises
     ------
@@ -148,9 +148,9 @@ def read_labels(path: Path) -> pa.Table:
         raise InputError(
             f"no labels of detector {path.stem!r} in {path.parent}; there are labels of: {others or 'none'}"
         )
-    table = read_checked(path, SCHEMA)
-    for column, known in (("kind", KINDS), ("outcome", OUTCOMES)):
-        for value in pc.unique(pc.cast(table[column], pa.string())).to_pylist():
-            if value is not None and value not in known:
-                raise InputError(f"{path} holds the {column} {value!r}; known: {', '.join(known)}")
-    return table
+    for table in batches_checked(path, SCHEMA):
+        for column, known in (("kind", KINDS), ("outcome", OUTCOMES)):
+            for value in pc.unique(pc.cast(table[column], pa.string())).to_pylist():
+                if value is not None and value not in known:
+                    raise InputError(f"{path} holds the {column} {value!r}; known: {', '.join(known)}")
+        yield table

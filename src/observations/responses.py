@@ -170,7 +170,7 @@ class ResponseStore:
             if name not in SCHEMA.names:
                 raise unknown("column of the responses", name, SCHEMA.names)
         parts = self.parts() if parts is None else parts
-        for part, kept in zip(parts, _first_rows(parts), strict=True):
+        for part, kept in zip(parts, first_rows(parts), strict=True):
             if kept.any():
                 yield read_checked(part, SCHEMA, columns).filter(pa.array(kept))
 
@@ -412,18 +412,54 @@ def read_checked(path: Path, schema: pa.Schema, columns: Sequence[str] | None = 
     InputError
         If the file is missing or may not be read.
     """
+    wanted = list(schema.names if columns is None else columns)
+    with _opened(path, schema) as file:
+        return file.read(wanted).select(wanted)
+
+
+def batches_checked(path: Path, schema: pa.Schema, rows: int = 1_000_000) -> Iterator[pa.Table]:
+    """Read a Parquet file as `read_checked` does, at most so many rows at a time.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    schema : pyarrow.Schema
+        Columns that it must hold, and that are read.
+    rows : int
+        Rows at a time.
+
+    Yields
+    ------
+    pyarrow.Table
+        The columns, in the schema's order.
+
+    Raises
+    ------
+    DamagedFileError
+        If the file is cut off or changed, or lacks a column.
+    InputError
+        If the file is missing or may not be read.
+    """
+    with _opened(path, schema) as file:
+        for batch in file.iter_batches(rows, columns=schema.names):
+            yield pa.Table.from_batches([batch]).select(schema.names)
+
+
+@contextmanager
+def _opened(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file that holds a schema's columns, and name it in every error of reading it."""
     try:
         source = pa.OSFile(str(path))
     except OSError as error:
         raise InputError(f"{path} cannot be opened: {error.strerror or error}") from error
-    wanted = list(schema.names if columns is None else columns)
     try:
         with source, pq.ParquetFile(source, page_checksum_verification=True) as file:
             found = {field.name: field.type for field in file.schema_arrow}
             for field in schema:
                 if found.get(field.name) != field.type:
                     raise DamagedFileError(path, f"it has no column {field.name!r} of type {field.type}")
-            return file.read(wanted).select(wanted)
+            yield file
     except MemoryError:
         raise  # a full memory says nothing about the file, though Arrow counts it among its own errors
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -450,8 +486,19 @@ def key_hashes(keys: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return halves.view(HASH)[:, 0]
 
 
-def _first_rows(parts: Sequence[Path]) -> list[np.ndarray]:
-    """Mark, in each part, the rows that stand for their keys: good ones before errors, then by position."""
+def first_rows(parts: Sequence[Path]) -> list[np.ndarray]:
+    """Mark, in each part, the rows that stand for their keys: good ones before errors, then by position.
+
+    Parameters
+    ----------
+    parts : sequence of Path
+        Parts that hold every row of the keys in them.
+
+    Returns
+    -------
+    list of ndarray of bool, shape (rows of the part,)
+        One a part; each key is marked once.
+    """
     if not parts:
         return []
     hashes, errors = [], []

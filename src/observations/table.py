@@ -2,11 +2,13 @@
 
 import json
 import platform
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,7 +17,16 @@ from filelock import FileLock
 from src.detect.outcomes import OUTCOMES
 from src.errors import InputError
 from src.observations.labels import read_labels
-from src.observations.responses import ResponseStore, written_aside
+from src.observations.responses import (
+    HASH,
+    NAMES,
+    ResponseStore,
+    first_rows,
+    key_hashes,
+    read_checked,
+    written_aside,
+)
+from src.observations.responses import SCHEMA as STORED
 from src.study.paths import StudyPaths
 
 SCHEMA = pa.schema(
@@ -45,9 +56,11 @@ SCHEMA = pa.schema(
         ("finish_reason", pa.string()),
         ("batch_size", pa.int32()),
         ("kind", pa.string()),
+        ("superseded", pa.bool_()),
     ]
 )
-"""Columns of the table, one row a response; others read these names and their order."""
+"""Columns of the table, one row a response; others read these names and their order. A response is superseded
+if its model was asked again later under another configuration, or its cell in other words."""
 
 ORDER = ("model", "persona", "persona_template", "task", "paraphrase", "item", "replicate", "cell_key")
 """Columns that the rows are sorted by, so that the order of parts changes nothing."""
@@ -55,7 +68,19 @@ ORDER = ("model", "persona", "persona_template", "task", "paraphrase", "item", "
 ROW_GROUP = 65_536
 """Rows written at a time."""
 
+AT_ONCE = 262_144
+"""Rows sorted at a time; more only if one cell has more."""
+
+CONFIGURATION = ("generation_hash", "model_id", "model_revision", "dtype", "engine")
+"""Columns that tell apart how a model was asked; ``generation`` holds the settings behind the first."""
+
+_CELL = ORDER[1:6]
 _FROM_LABELS = ("outcome", "label", "detector", "detector_version", "kind")
+_COLUMNS = (
+    *(n for n in SCHEMA.names if n not in (*_FROM_LABELS, "refused", "superseded")),
+    "model_id",
+)
+"""Read of the stored responses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +99,9 @@ class Summary:
     """Whether a response comes from the simulated engine."""
     counts: dict[str, dict[str, int]]
     """Responses by model and outcome, models sorted, every outcome named."""
+    configurations: list[dict[str, Any]] = field(default_factory=list)
+    """How each model was asked, oldest first: model, `CONFIGURATION`, settings (as generated with), responses
+    stored without error, and whether it is the model's newest."""
 
 
 def observations_lock(paths: StudyPaths) -> FileLock:
@@ -103,7 +131,7 @@ def build_observations(
 ) -> Summary:
     """Write ``observations.parquet``: each answered cell once, with one detector's labels, in sorted order.
 
-    Memory holds one model's responses at a time, and all labels.
+    Memory holds `AT_ONCE` responses, and about 80 bytes for each one stored.
 
     Parameters
     ----------
@@ -114,7 +142,7 @@ def build_observations(
     versions : mapping, optional
         Package names to versions, kept with the table; Python's and PyArrow's if not given. The file's
         metadata ``whyrefuse`` is JSON: versions, created, rows, errors_excluded, unlabelled, missing,
-        simulated.
+        simulated, configurations.
     output : Path, optional
         The file to write; the study's own table by default.
 
@@ -131,7 +159,7 @@ def build_observations(
     """
     paths.require()
     with observations_lock(paths):
-        labels = read_labels(labels_path)
+        labels = _Labels(read_labels(labels_path))
         tally = _Tally()
         with written_aside(output or paths.observations) as file:
             # Without Arrow's own copy of the schema, what is known only at the end can stand in the metadata.
@@ -160,6 +188,7 @@ class _Tally:
         self.missing = 0
         self.simulated = False
         self.counts: dict[str, dict[str, int]] = {}
+        self.configurations: list[dict[str, Any]] = []
 
     def add(self, rows: pa.Table) -> None:
         self.simulated |= "simulated" in pc.unique(rows["engine"]).to_pylist()
@@ -169,52 +198,151 @@ class _Tally:
 
     def summary(self) -> Summary:
         rows = sum(sum(of.values()) for of in self.counts.values())
-        return Summary(rows, self.errors, self.unlabelled, self.missing, self.simulated, self.counts)
+        return Summary(
+            rows, self.errors, self.unlabelled, self.missing, self.simulated, self.counts, self.configurations
+        )
 
 
-def _labelled_rows(store: ResponseStore, labels: pa.Table, tally: _Tally) -> Iterator[pa.Table]:
+def _labelled_rows(store: ResponseStore, labels: "_Labels", tally: _Tally) -> Iterator[pa.Table]:
     """Yield the rows of the table in order, a row group at a time."""
-    columns = [name for name in SCHEMA.names if name not in (*_FROM_LABELS, "refused")]
     for model, parts in store.parts_by_model().items():
-        answers = []
-        for part in store.scan(columns, parts):
-            answered = part.filter(pc.equal(part["model"], model))
-            good = answered.filter(pc.not_equal(answered["finish_reason"], "error"))
-            tally.errors += answered.num_rows - good.num_rows
-            answers.append(_plain(good))
-        if not answers:
-            continue
-        rows = _join(pa.concat_tables(answers).combine_chunks(), labels)
-        read = rows.filter(pc.is_valid(rows["detector"]))
-        known = read.filter(pc.is_valid(read["outcome"]))
-        tally.unlabelled += rows.num_rows - read.num_rows
-        tally.missing += read.num_rows - known.num_rows
-        order = pc.sort_indices(known, [(name, "ascending") for name in ORDER])
-        for start in range(0, len(order), ROW_GROUP):
-            group = known.take(order.slice(start, ROW_GROUP)).select(SCHEMA.names).cast(SCHEMA)
-            tally.add(group)
-            yield group
+        look = _look_over(model, parts)
+        tally.errors += look.errors
+        tally.configurations += look.configurations
+        for holding, cells in look.batches:
+            read = [_answers(part, look.kept[part], [*_COLUMNS, "written_at"]) for part in holding]
+            of_cells = [rows.filter(pc.is_in(_cell_names(rows), value_set=cells)) for rows in read]
+            rows = labels.join(_mark_superseded(pa.concat_tables(of_cells), look.configurations[-1]))
+            found = rows.filter(pc.is_valid(rows["detector"]))
+            known = found.filter(pc.is_valid(found["outcome"]))
+            tally.unlabelled += rows.num_rows - found.num_rows
+            tally.missing += found.num_rows - known.num_rows
+            order = pc.sort_indices(known, [(name, "ascending") for name in ORDER])
+            for start in range(0, len(order), ROW_GROUP):
+                group = known.take(order.slice(start, ROW_GROUP)).select(SCHEMA.names).cast(SCHEMA)
+                tally.add(group)
+                yield group
 
 
-def _join(responses: pa.Table, labels: pa.Table) -> pa.Table:
-    """Append the columns of the labels; null where a response has none."""
-    where = pc.index_in(responses["cell_key"], value_set=labels["cell_key"])
-    found = labels.select(_FROM_LABELS).take(where)
-    for name in _FROM_LABELS:
-        responses = responses.append_column(name, pc.cast(found[name], pa.string()))
-    # A partial refusal that counts as refused has a label in the labels, and none in the observations.
-    answers = pc.equal(responses["outcome"], "answered")
-    label = pc.if_else(answers, responses["label"], pa.scalar(None, pa.string()))
-    responses = responses.set_column(responses.column_names.index("label"), "label", label)
-    return responses.append_column("refused", pc.equal(responses["outcome"], "refused"))
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a first look at one model's parts tells, without their text."""
+
+    kept: dict[Path, np.ndarray]
+    """Rows of each part that are answers of the model and stand for their keys."""
+    errors: int
+    """Cells that so far have an error instead."""
+    configurations: list[dict[str, Any]]
+    """As in `Summary`."""
+    batches: list[tuple[list[Path], pa.Array]]
+    """Cells in order, about `AT_ONCE` responses together, after the parts that hold some of them."""
 
 
-def _plain(rows: pa.Table) -> pa.Table:
-    """Turn coded text into text, which can be sorted and is what other programs expect."""
-    # One model's responses can exceed the 2 GiB of text that Arrow's small strings hold in one piece.
-    types = {"response": pa.large_string()}
-    fields = [(field.name, types.get(field.name, SCHEMA.field(field.name).type)) for field in rows.schema]
-    return rows.cast(pa.schema(fields))
+def _look_over(model: str, parts: Sequence[Path]) -> _Look:
+    kept, errors, cells, asked = {}, 0, [], []
+    how = [*CONFIGURATION, "generation"]
+    for number, (part, first) in enumerate(zip(parts, first_rows(parts), strict=True)):
+        names = read_checked(part, STORED, ["model", "finish_reason"])
+        of_model = first & pc.equal(names["model"], model).to_numpy()
+        failed = pc.equal(names["finish_reason"], "error").to_numpy()
+        errors += int((of_model & failed).sum())
+        kept[part] = of_model & ~failed
+        rows = _answers(part, kept[part], [*_CELL, *how, "written_at"])
+        asked.append(rows.group_by(how).aggregate([("written_at", "max"), ([], "count_all")]))
+        count = pa.table({"cell": _cell_names(rows)}).group_by("cell").aggregate([([], "count_all")])
+        cells.append(count.append_column("part", pa.array(np.full(len(count), number))))
+    return _Look(kept, errors, _configurations(model, asked), _batches(pa.concat_tables(cells), parts))
+
+
+def _answers(part: Path, kept: np.ndarray, columns: Sequence[str]) -> pa.Table:
+    """Read those rows, with coded text as plain text: it can be sorted and is what other programs expect."""
+    rows = read_checked(part, STORED, columns).filter(pa.array(kept))
+    coded = [pa.types.is_dictionary(field.type) for field in rows.schema]
+    plain = [pa.field(f.name, pa.string()) if c else f for f, c in zip(rows.schema, coded, strict=True)]
+    return rows.cast(pa.schema(plain))
+
+
+def _cell_names(rows: pa.Table) -> pa.ChunkedArray:
+    """Name each row's cell; names sort as the cells' levels do."""
+    return pc.binary_join_element_wise(*(rows[name] for name in _CELL), "\0")
+
+
+def _configurations(model: str, asked: list[pa.Table]) -> list[dict[str, Any]]:
+    how = [*CONFIGURATION, "generation"]
+    together = pa.concat_tables(asked).group_by(how)
+    found = together.aggregate([("written_at_max", "max"), ("count_all", "sum")]).to_pylist()
+    found.sort(key=lambda row: (row["written_at_max_max"], row["generation_hash"]))
+    return [
+        {
+            "model": model,
+            **{name: row[name] for name in CONFIGURATION},
+            "settings": json.loads(row["generation"]),
+            "responses": row["count_all_sum"],
+            "newest": place == len(found) - 1,
+        }
+        for place, row in enumerate(found)
+    ]
+
+
+def _batches(cells: pa.Table, parts: Sequence[Path]) -> list[tuple[list[Path], pa.Array]]:
+    """Cut the sorted cells into batches of about `AT_ONCE` responses."""
+    counts = cells.group_by("cell").aggregate([("count_all", "sum")]).sort_by("cell")
+    batch = np.cumsum(counts["count_all_sum"].to_numpy()) // AT_ONCE
+    found = []
+    for number in np.unique(batch):
+        names = counts["cell"].filter(pa.array(batch == number)).combine_chunks()
+        holding = cells["part"].filter(pc.is_in(cells["cell"], value_set=names))
+        found.append(([parts[i] for i in sorted(pc.unique(holding).to_pylist())], names))
+    return found
+
+
+def _mark_superseded(rows: pa.Table, newest: Mapping[str, Any]) -> pa.Table:
+    """Append which responses a later one replaces, for want of any other reason to ask a cell again."""
+    current = np.ones(len(rows), bool)
+    for name in CONFIGURATION:
+        current &= pc.equal(rows[name], newest[name]).to_numpy()
+    where = [*_CELL, "replicate"]
+    last = (
+        rows.filter(pa.array(current)).group_by(where).aggregate([("written_at", "max"), ([], "count_all")])
+    )
+    twice = last.filter(pc.greater(last["count_all"], 1))
+    if len(twice):
+        latest = rows.select([*where, "written_at"]).to_pandas().groupby(where)["written_at"]
+        # An edited wording, persona or item changes the prompt and not the names.
+        current &= (rows["written_at"].to_pandas() == latest.transform("max")).to_numpy()
+    return rows.append_column("superseded", pa.array(~current))
+
+
+class _Labels:
+    """Labels by key, in about 50 bytes a response."""
+
+    def __init__(self, batches: Iterable[pa.Table]) -> None:
+        hashes, columns = [np.empty(0, HASH)], []
+        for labels in batches:
+            hashes.append(key_hashes(labels["cell_key"]))
+            columns.append(labels.select(_FROM_LABELS))
+        together = np.concatenate(hashes)
+        order = np.argsort(together)
+        self._hashes = together[order]
+        schema = pa.schema([(name, NAMES) for name in _FROM_LABELS])
+        table = pa.concat_tables(columns) if columns else schema.empty_table()
+        self._columns = table.unify_dictionaries().combine_chunks().take(pa.array(order))
+
+    def join(self, responses: pa.Table) -> pa.Table:
+        """Append the columns of the labels, null where a response has none, and what follows from them."""
+        wanted = key_hashes(responses["cell_key"])
+        at = np.searchsorted(self._hashes, wanted)
+        hit = np.zeros(len(at), bool)
+        inside = at < len(self._hashes)
+        hit[inside] = self._hashes[at[inside]] == wanted[inside]
+        found = self._columns.take(pa.array(at, mask=~hit))
+        for name in _FROM_LABELS:
+            responses = responses.append_column(name, pc.cast(found[name], pa.string()))
+        # A partial refusal that counts as refused has a label in the labels, and none in the observations.
+        answers = pc.equal(responses["outcome"], "answered")
+        label = pc.if_else(answers, responses["label"], pa.scalar(None, pa.string()))
+        responses = responses.set_column(responses.column_names.index("label"), "label", label)
+        return responses.append_column("refused", pc.equal(responses["outcome"], "refused"))
 
 
 def _metadata(summary: Summary, versions: Mapping[str, str] | None) -> dict[str, object]:
@@ -226,4 +354,5 @@ def _metadata(summary: Summary, versions: Mapping[str, str] | None) -> dict[str,
         "unlabelled": summary.unlabelled,
         "missing": summary.missing,
         "simulated": summary.simulated,
+        "configurations": summary.configurations,
     }

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock, Timeout
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as checks
 from hypothesis import strategies as st
 
 from src.engines.base import GenerationSettings, Identity, Job, Rendered, Response
@@ -47,12 +48,19 @@ def answer(
     return planned, Response(key, text, 3, 2, reason, 4)  # type: ignore[arg-type]
 
 
-def writer(folder: Path, model: str = "m", **limits: float) -> ResponseWriter:
-    return ResponseWriter(folder, model, IDENTITY, SETTINGS, {"torch": "1"}, **limits)  # type: ignore[arg-type]
+def writer(
+    folder: Path, model: str = "m", settings: GenerationSettings = SETTINGS, **limits: float
+) -> ResponseWriter:
+    return ResponseWriter(folder, model, IDENTITY, settings, {"torch": "1"}, **limits)  # type: ignore[arg-type]
 
 
-def write(folder: Path, *answers: tuple[PlannedJob, Response], model: str = "m") -> None:
-    with writer(folder, model) as store:
+def write(
+    folder: Path,
+    *answers: tuple[PlannedJob, Response],
+    model: str = "m",
+    settings: GenerationSettings = SETTINGS,
+) -> None:
+    with writer(folder, model, settings) as store:
         for planned, response in answers:
             store.add(planned, response)
 
@@ -119,7 +127,7 @@ def test_an_absent_store_is_empty(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=20) | st.text(st.characters(categories=["Cs"]), min_size=1, max_size=4))
-@settings(max_examples=40, deadline=None)
+@checks(max_examples=40, deadline=None)
 def test_any_text_can_be_stored_and_well_formed_text_is_untouched(text: str) -> None:
     with fresh_folder() as folder:
         write(folder, answer("k", text))
@@ -140,7 +148,7 @@ STEPS = st.lists(
 
 
 @given(STEPS, st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@checks(max_examples=60, deadline=None)
 def test_any_sequence_of_adds_gives_each_key_once_and_good_answers_win(steps: list, rows: int) -> None:
     expected: dict[str, tuple[str, str]] = {}
     with fresh_folder() as folder:

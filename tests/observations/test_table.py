@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,13 +17,15 @@ from hypothesis import strategies as st
 from src.detect.base import Labels
 from src.detect.outcomes import KINDS, OUTCOMES, REFUSED, outcome_of
 from src.engines.base import Response
+from src.engines.keys import generation_hash
 from src.errors import InputError
+from src.observations import table
 from src.observations.labels import label_rows, labels_path, read_labels, write_labels
 from src.observations.planning import PlannedJob
 from src.observations.responses import ResponseStore
 from src.observations.table import ORDER, ROW_GROUP, Summary, build_observations, observations_lock
 from src.study.paths import StudyPaths
-from tests.observations.test_responses import ROOT, answer, write
+from tests.observations.test_responses import ROOT, SETTINGS, answer, write
 
 CONTRACT = [
     "model",
@@ -50,6 +53,7 @@ CONTRACT = [
     "finish_reason",
     "batch_size",
     "kind",
+    "superseded",
 ]
 
 NAMING = ("answered", "partial_refusal")
@@ -83,7 +87,19 @@ def test_a_row_holds_the_contract_s_columns_in_order(tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, "mine")
     fill(paths, [answer("k", "I cannot.", persona="muslim", replicate=2)])
     summary = build_observations(paths, label_all(paths, {"k": "full_refusal"}), {"whyrefuse": "0.1.0"})
-    assert summary == Summary(1, 0, 0, 0, True, {"m": {"answered": 0, "refused": 1, "unparsed": 0}})
+    configuration = {
+        "model": "m",
+        "generation_hash": generation_hash(SETTINGS),
+        "model_id": "org/model",
+        "model_revision": "abc123",
+        "dtype": "float32",
+        "engine": "simulated",
+        "settings": asdict(SETTINGS),
+        "responses": 1,
+        "newest": True,
+    }
+    counts = {"m": {"answered": 0, "refused": 1, "unparsed": 0}}
+    assert summary == Summary(1, 0, 0, 0, True, counts, [configuration])
     (row,) = rows_of(paths)
     assert len(row.pop("generation_hash")) == 16
     assert [*row] == [name for name in CONTRACT if name != "generation_hash"]
@@ -112,6 +128,7 @@ def test_a_row_holds_the_contract_s_columns_in_order(tmp_path: Path) -> None:
         "finish_reason": "stop",
         "batch_size": 4,
         "kind": "full_refusal",
+        "superseded": False,
     }
     assert pq.read_schema(paths.observations).names == CONTRACT
     assert not any(pa.types.is_dictionary(field.type) for field in pq.read_schema(paths.observations))
@@ -124,6 +141,7 @@ def test_a_row_holds_the_contract_s_columns_in_order(tmp_path: Path) -> None:
         "unlabelled": 0,
         "missing": 0,
         "simulated": True,
+        "configurations": [configuration],
     }
 
 
@@ -141,10 +159,21 @@ CELLS = st.lists(
 )
 
 
-@given(CELLS, st.randoms(use_true_random=False), st.integers(1, 3), st.sampled_from([*REFUSED]))
+@given(
+    CELLS,
+    st.randoms(use_true_random=False),
+    st.integers(1, 3),
+    st.sampled_from([*REFUSED]),
+    st.sampled_from([1, 3, 1000]),
+)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_table_equals_a_join_by_hand(
-    tmp_path_factory: pytest.TempPathFactory, cells: list, shuffler: random.Random, pieces: int, refused: str
+    tmp_path_factory: pytest.TempPathFactory,
+    cells: list,
+    shuffler: random.Random,
+    pieces: int,
+    refused: str,
+    at_once: int,
 ) -> None:
     paths = StudyPaths(tmp_path_factory.mktemp("runs"), "mine")
     answers, kinds, expected = [], {}, []
@@ -167,7 +196,9 @@ def test_the_table_equals_a_join_by_hand(
             build_observations(paths, labels)
         assert not paths.observations.exists()
         return
-    summary = build_observations(paths, labels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(table, "AT_ONCE", at_once)
+        summary = build_observations(paths, labels)
     columns = ("model", "persona", "item", "replicate", "outcome", "refused", "cell_key", "kind")
     rows = rows_of(paths)
     assert [tuple(row[c] for c in columns) for row in rows] == sorted(expected)
@@ -243,6 +274,25 @@ def test_a_study_without_folder_labels_or_responses_is_named(tmp_path: Path) -> 
         build_observations(paths, label_all(paths, {}))
 
 
+def test_what_a_later_configuration_or_wording_replaces_is_marked(tmp_path: Path) -> None:
+    """Two models; one asked again hotter, and then one cell of it in other words."""
+    paths = StudyPaths(tmp_path, "mine")
+    hotter = replace(SETTINGS, temperature=1.0)
+    write(paths.responses, answer("a0"), answer("a1", item="i1"), model="m")
+    write(paths.responses, answer("b0", model="other"), model="other")
+    write(paths.responses, answer("a2"), answer("a3", replicate=1), model="m", settings=hotter)
+    write(paths.responses, answer("a4", replicate=1), model="m", settings=hotter)
+    keys = ["a0", "a1", "a2", "a3", "a4", "b0"]
+    summary = build_observations(paths, label_all(paths, dict.fromkeys(keys, "full_refusal")))
+    marked = {row["cell_key"]: row["superseded"] for row in rows_of(paths)}
+    assert marked == {"a0": True, "a1": True, "a2": False, "a3": True, "a4": False, "b0": False}
+    found = [
+        (one["model"], one["settings"]["temperature"], one["responses"], one["newest"])
+        for one in summary.configurations
+    ]
+    assert found == [("m", 0.0, 2, False), ("m", 1.0, 3, True), ("other", 0.0, 1, True)]
+
+
 LABEL_AND_BUILD = """
 import sys
 from collections.abc import Mapping
@@ -270,6 +320,6 @@ def test_jobs_that_finish_together_leave_a_table_of_all_responses(tmp_path: Path
     paths = StudyPaths(tmp_path, "mine")
     keys = [f"{model} {i}" for model in ("one", "two") for i in range(5)]
     assert [row["cell_key"] for row in rows_of(paths)] == keys
-    assert read_labels(labels_path(paths, "rules")).num_rows == 10
+    assert sum(map(len, read_labels(labels_path(paths, "rules")))) == 10
     with observations_lock(paths), observations_lock(paths):
         assert build_observations(paths, labels_path(paths, "rules")).rows == 10
