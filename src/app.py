@@ -52,8 +52,11 @@ def hydra_main(
         def job(cfg: DictConfig) -> None:
             if in_sweep():
                 run_recorded(task, cfg)
-            else:
+                return
+            try:
                 task(cfg)
+            except InputError as error:
+                _exit_with(error)  # here, before Hydra prints lines of its own
 
         @functools.wraps(task)
         def command() -> None:

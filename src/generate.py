@@ -27,7 +27,7 @@ def run(cfg: DictConfig) -> str:
     """Ask what is missing of one model's plan, label all of the study, and show refusal rates."""
     from src.engines.settings import read_settings
     from src.observations.labelling import label_study
-    from src.observations.running import Flush, ask, check_model_name
+    from src.observations.running import Flush, ask
     from src.reporting.generation import describe, show_plan, show_rates
     from src.study.designs import plan_cells
     from src.study.paths import StudyPaths
@@ -39,7 +39,6 @@ def run(cfg: DictConfig) -> str:
     model = str(plain["model"]["name"])
     cells = plan_cells(plain["design"], factors, model, greedy=settings.temperature == 0)
     show_plan(paths, model, factors, plain["design"], cells)
-    check_model_name(paths, plain["model"])
     done = ask(paths, plain, factors, cells, settings, Flush(**plain["flush"]))
     summary = label_study(paths, plain["detector"])
     show_rates(paths, model, summary, done)

@@ -16,6 +16,7 @@ from scipy.special import expit, ndtri
 from src.engines.base import GenerationSettings, Identity, Job, Rendered, Response
 from src.engines.local.sampling import seed_array, uniforms
 from src.errors import InputError
+from src.files import written_aside
 from src.study.prompts import Prompt
 
 REFUSALS = (
@@ -161,9 +162,10 @@ class SimulatedEngine:
                         )
                     for factor, values in known.coords.items():
                         names.setdefault(str(factor), set()).update(map(str, values.values))
-            aside = path.with_name(f".{path.name}.new")
-            self._truth({f: sorted(v) for f, v in names.items()}).to_netcdf(aside, engine="h5netcdf")
-            aside.replace(path)
+            # In memory first: the HDF5 library does not survive a full disk.
+            content = self._truth({f: sorted(v) for f, v in names.items()}).to_netcdf(engine="h5netcdf")
+            with written_aside(path) as file:
+                file.write(content)
 
     def load(self) -> None:
         """Do nothing: there are no weights."""

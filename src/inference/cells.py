@@ -4,10 +4,10 @@ Rows with equal levels are sufficient as (refusals, trials), so a fit's cost dep
 distinct cells and not on the number of responses.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from src.errors import InputError, unknown
+from src.inference.configurations import configuration_notes, read_configurations
 
 if TYPE_CHECKING:
     from src.inference.detector_error import DetectorError
@@ -48,18 +49,33 @@ class Cells:
         return list(self.levels)
 
 
-def read_cells(path: Path, factors: Sequence[str], columns: Mapping[str, str] | None = None) -> Cells:
+NEWEST, EVERY = "newest", "all"
+"""Which responses count where a model was asked under several configurations."""
+
+_ROWS = 1_000_000
+
+
+def read_cells(
+    path: Path,
+    factors: Sequence[str],
+    columns: Mapping[str, str] | None = None,
+    generation: str = NEWEST,
+) -> Cells:
     """Read a table of responses or of counts, and reduce it to cells.
 
     Parameters
     ----------
     path : Path
         Parquet, CSV, TSV or JSON lines with one column per factor and either ``refused`` (0/1, true/false,
-        yes/no) or ``refusals`` and ``trials``. Only these columns are read.
+        yes/no) or ``refusals`` and ``trials``. Only these columns are read, of Parquet a million rows at a
+        time.
     factors : sequence of str
         Names of the factors.
     columns : mapping, optional
         Our column names to theirs, where they differ.
+    generation : str
+        Of a study of ours: ``newest`` leaves superseded responses out, ``all`` counts them, a
+        ``generation_hash`` counts only those of these settings. A table from elsewhere is counted whole.
 
     Returns
     -------
@@ -81,12 +97,51 @@ def read_cells(path: Path, factors: Sequence[str], columns: Mapping[str, str] | 
         if theirs not in header:
             raise unknown(f"column of {path.name} for factor {factor}:", theirs, header)
     counts = count_columns(path, header, columns)
+    choice = row_choice(path, header, generation)
     extra = ["engine"] if "engine" in header and "engine" not in factors else []
-    table = read_columns(path, list(dict.fromkeys([*wanted.values(), *counts.values(), *extra])))
-    if table.num_rows == 0:
+    read = list(dict.fromkeys([*wanted.values(), *counts.values(), *extra, *choice]))
+    parts, rows, incomplete, simulated = [], 0, 0, False
+    seen: dict[str, set[str | None]] = {f: set() for f in wanted}
+    for table in column_batches(path, read):
+        table = chosen_rows(table, choice)
+        simulated |= bool(extra) and "simulated" in pc.unique(table["engine"]).to_pylist()
+        complete = _complete(table, path, wanted, counts, rows)
+        for factor, column in wanted.items():
+            seen[factor].update(pc.unique(pc.cast(table[column], pa.string())).to_pylist())
+        rows += table.num_rows
+        incomplete += table.num_rows - complete.num_rows
+        parts.append(_sums(complete, wanted))
+    if rows == 0:
         raise InputError(f"{path} holds no rows")
-    simulated = bool(extra) and "simulated" in pc.unique(table["engine"]).to_pylist()
-    return _reduce(table, path, wanted, counts, simulated)
+    notes = [f"{incomplete} of {rows} rows lack an outcome or a level: left out"] if incomplete else []
+    sums = _sums(pa.concat_tables(parts), wanted)
+    if sums.num_rows == 0:
+        raise InputError(f"{path} holds no row with an outcome and every factor ({', '.join(wanted)})")
+    notes += [*_levels_lost(seen, sums, wanted), *configuration_notes(path, generation)]
+    return _coded(sums.to_pandas(), wanted, notes, simulated)
+
+
+def row_choice(path: Path, header: Sequence[str], generation: str) -> dict[str, Any]:
+    """Say which column holds which value in the rows to count."""
+    if generation == EVERY:
+        return {}
+    if generation == NEWEST:
+        return {"superseded": False} if "superseded" in header else {}
+    if "generation_hash" not in header:
+        raise InputError(
+            f"{path} has no column generation_hash to choose {generation!r} by; use generation=all"
+        )
+    known = sorted({one["generation_hash"] for one in read_configurations(path)})
+    if known and generation not in known:
+        raise unknown("generation", generation, [NEWEST, EVERY, *known])
+    return {"generation_hash": generation}
+
+
+def chosen_rows(table: pa.Table, choice: Mapping[str, Any]) -> pa.Table:
+    """Keep the rows that `row_choice` chose."""
+    for column, value in choice.items():
+        table = table.filter(pc.equal(pc.cast(table[column], pa.scalar(value).type), value))
+    return table
 
 
 def column_names(path: Path) -> list[str]:
@@ -115,16 +170,26 @@ def _separator(path: Path) -> str:
 
 def read_columns(path: Path, columns: list[str]) -> pa.Table:
     """Read some columns of a table; those of text formats stay text."""
+    return pa.concat_tables(column_batches(path, columns))
+
+
+def column_batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """Read some columns as `read_columns` does, a million rows at a time of Parquet."""
     try:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
 
-            return pq.read_table(path, columns=columns, page_checksum_verification=True)
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
+                # The first is empty, so that a table without rows still has its columns.
+                yield file.schema_arrow.empty_table().select(columns)
+                for batch in file.iter_batches(_ROWS, columns=columns):
+                    yield pa.Table.from_batches([batch]).select(columns)
+            return
         if path.suffix in (".jsonl", ".ndjson"):
             frame = pd.read_json(path, lines=True, dtype=False)[columns]
         else:
             frame = pd.read_csv(path, usecols=columns, sep=_separator(path), dtype=str, keep_default_na=False)
-        return pa.Table.from_pandas(frame[columns], preserve_index=False)
+        yield pa.Table.from_pandas(frame[columns], preserve_index=False)
     except (ValueError, OSError, KeyError, pa.ArrowException) as error:
         raise InputError(f"{path} cannot be read: {_first_line(error)}") from error
 
@@ -145,9 +210,10 @@ def count_columns(path: Path, header: list[str], columns: Mapping[str, str]) -> 
     )
 
 
-def _reduce(
-    table: pa.Table, path: Path, wanted: Mapping[str, str], counts: Mapping[str, str], simulated: bool
-) -> Cells:
+def _complete(
+    table: pa.Table, path: Path, wanted: Mapping[str, str], counts: Mapping[str, str], before: int
+) -> pa.Table:
+    """Keep rows with an outcome and every level: factors as text, refusals and trials as numbers."""
     data: dict[str, pa.ChunkedArray] = {
         f"factor {f}": pc.cast(table[c], pa.string()) for f, c in wanted.items()
     }
@@ -160,26 +226,26 @@ def _reduce(
         if pc.any(pc.greater(data["refusals"], data["trials"])).as_py():
             row = int(np.flatnonzero(pc.greater(data["refusals"], data["trials"]).to_numpy())[0])
             raise InputError(
-                f"{path.name} row {row + 1}: {data['refusals'][row].as_py():.0f} refusals "
+                f"{path.name} row {before + row + 1}: {data['refusals'][row].as_py():.0f} refusals "
                 f"of {data['trials'][row].as_py():.0f} trials; refusals cannot exceed trials"
             )
     clean = pa.table(data)
     complete = pc.is_valid(clean["trials"])
     for name in clean.column_names:
         complete = pc.and_(complete, pc.is_valid(clean[name]))
-    complete = pc.and_(complete, pc.greater(pc.fill_null(clean["trials"], 0.0), 0.0))
-    kept = clean.filter(complete)
-    notes = []
-    if kept.num_rows < clean.num_rows:
-        notes.append(
-            f"{clean.num_rows - kept.num_rows} of {clean.num_rows} rows lack an outcome or a level: left out"
-        )
-    if kept.num_rows < clean.num_rows:
-        notes += _levels_lost(clean, kept, wanted)
-    if kept.num_rows == 0:
-        raise InputError(f"{path} holds no row with an outcome and every factor ({', '.join(wanted)})")
+    return clean.filter(pc.and_(complete, pc.greater(pc.fill_null(clean["trials"], 0.0), 0.0)))
+
+
+def _sums(table: pa.Table, wanted: Mapping[str, str]) -> pa.Table:
+    """Add refusals and trials up by combination of levels."""
     keys = [f"factor {f}" for f in wanted]
-    frame = kept.group_by(keys).aggregate([("refusals", "sum"), ("trials", "sum")]).to_pandas()
+    summed = table.group_by(keys).aggregate([("refusals", "sum"), ("trials", "sum")])
+    return summed.rename_columns([name.removesuffix("_sum") for name in summed.column_names])
+
+
+def _coded(frame: pd.DataFrame, wanted: Mapping[str, str], notes: list[str], simulated: bool) -> Cells:
+    """Sort the cells and code their levels."""
+    keys = [f"factor {f}" for f in wanted]
     frame = frame.sort_values(keys, kind="stable", ignore_index=True)
     levels = {f: sorted(frame[f"factor {f}"].unique()) for f in wanted}
     codes = np.stack(
@@ -189,19 +255,21 @@ def _reduce(
     return Cells(
         levels,
         np.ascontiguousarray(codes),
-        frame["refusals_sum"].to_numpy(np.float64),
-        frame["trials_sum"].to_numpy(np.float64),
+        frame["refusals"].to_numpy(np.float64),
+        frame["trials"].to_numpy(np.float64),
         notes,
         simulated,
     )
 
 
-def _levels_lost(table: pa.Table, kept: pa.Table, factors: Mapping[str, str]) -> list[str]:
+def _levels_lost(
+    seen: Mapping[str, set[str | None]], kept: pa.Table, factors: Mapping[str, str]
+) -> list[str]:
     """Name the levels that no row with an outcome has: the model says nothing of them."""
     notes = []
     for factor in factors:
-        before, after = (set(pc.unique(rows[f"factor {factor}"]).to_pylist()) for rows in (table, kept))
-        lost = sorted(before - after - {None})
+        found = kept[f"factor {factor}"].to_pylist()
+        lost = sorted(str(level) for level in seen[factor] - {*found, None})
         if lost:
             notes.append(f"no outcome for {factor} {', '.join(lost)}: left out, nothing is said of it")
     return notes

@@ -10,7 +10,17 @@ import pyarrow.compute as pc
 
 from src.detect.outcomes import REFUSED
 from src.errors import InputError, unknown
-from src.inference.cells import Cells, column_names, count_columns, read_columns, read_refused
+from src.inference.cells import (
+    NEWEST,
+    Cells,
+    chosen_rows,
+    column_batches,
+    column_names,
+    count_columns,
+    read_columns,
+    read_refused,
+    row_choice,
+)
 from src.inference.detector_error import VERDICTS, group_levels
 from src.observations.quality import setting_of
 
@@ -27,7 +37,12 @@ VERSION = "detector_version"
 
 
 def read_labelled(
-    labels: Path, table: Path, cells: Cells, columns: Mapping[str, str], by: Sequence[str]
+    labels: Path,
+    table: Path,
+    cells: Cells,
+    columns: Mapping[str, str],
+    by: Sequence[str],
+    generation: str = NEWEST,
 ) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """Count labelled responses.
 
@@ -45,6 +60,8 @@ def read_labelled(
         Our column names to those of the table, where they differ.
     by : sequence of str
         Factors that the detector's rates may differ by.
+    generation : str
+        Which responses of the table count, as for the cells.
 
     Returns
     -------
@@ -62,7 +79,7 @@ def read_labelled(
     """
     header = column_names(labels)
     if KEY in header:
-        rows, notes = _of_the_table(labels, header, table, cells, columns)
+        rows, notes = _of_the_table(labels, header, table, cells, columns, generation)
         return _count(_cell_of(rows, cells), rows, len(cells.trials)), None, notes
     levels = group_levels(cells, by)
     for column in [*levels, "refused", HUMAN]:
@@ -85,7 +102,12 @@ def read_labelled(
 
 
 def _of_the_table(
-    labels: Path, header: Sequence[str], table: Path, cells: Cells, columns: Mapping[str, str]
+    labels: Path,
+    header: Sequence[str],
+    table: Path,
+    cells: Cells,
+    columns: Mapping[str, str],
+    generation: str,
 ) -> tuple[pd.DataFrame, list[str]]:
     """Join labels to the flags and levels of their responses."""
     names = column_names(table)
@@ -101,9 +123,14 @@ def _of_the_table(
     read, notes = _one_label_each(read_columns(labels, wanted), labels)
     keys = pc.cast(read[KEY], pa.string())
     factors = {factor: columns.get(factor, factor) for factor in cells.factors}
+    choice = row_choice(table, names, generation)
     version = [VERSION] * (VERSION in names)
-    responses = read_columns(table, list(dict.fromkeys([KEY, flag, *factors.values(), *version])))
-    responses = responses.filter(pc.is_in(pc.cast(responses[KEY], pa.string()), value_set=keys))
+    read_too = list(dict.fromkeys([KEY, flag, *factors.values(), *version, *choice]))
+    responses = pa.concat_tables(
+        some.filter(pc.is_in(pc.cast(some[KEY], pa.string()), value_set=keys))
+        for some in column_batches(table, read_too)
+    )
+    responses = chosen_rows(responses, choice)
     if responses.num_rows > len(pc.unique(responses[KEY])):
         raise InputError(f"{table.name} holds a labelled {KEY} twice; it must name one response")
     where = pc.index_in(pc.cast(responses[KEY], pa.string()), value_set=keys)

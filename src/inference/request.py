@@ -13,7 +13,7 @@ from src.effects.summaries import CI_KINDS
 from src.effects.tables import TableSettings
 from src.errors import InputError, unknown
 from src.inference.capability import capability_slope, read_capability
-from src.inference.cells import Cells, read_cells
+from src.inference.cells import NEWEST, Cells, read_cells
 from src.inference.detector_error import ErrorSettings, build_error, error_notes, read_error
 from src.inference.fitting import FitSettings, Fitted, check_settings, fit_cells
 from src.inference.labelled import read_labelled
@@ -55,6 +55,8 @@ class Request:
     """Whether to fit again without each interaction and compare."""
     error: ErrorSettings = field(default_factory=lambda: read_error(None))
     """How the detector's error is learned from labels."""
+    generation: str = NEWEST
+    """Which responses count where a model was asked under several configurations."""
 
     def prepare(
         self, table: Path, labels: Path | None = None
@@ -85,7 +87,7 @@ class Request:
         InputError
             If the table, a factor or a prior cannot be used.
         """
-        cells = read_cells(table, self.factors, self.columns)
+        cells = read_cells(table, self.factors, self.columns, self.generation)
         slope = None if self.capability is None else capability_slope(cells, self.capability)
         structure = build_structure(cells, self.interactions, self.nested, slope)
         prior = read_prior(self.priors, structure.names)
@@ -110,7 +112,9 @@ class Request:
                 )
             if factor not in cells.factors and factor not in KNOWN_FACTORS:
                 raise unknown("factor of detector_error.by", factor, cells.factors)
-        labelled, elsewhere, notes = read_labelled(labels, table, cells, self.columns, self.error.by)
+        labelled, elsewhere, notes = read_labelled(
+            labels, table, cells, self.columns, self.error.by, self.generation
+        )
         error = build_error(cells, self.error, labelled, elsewhere)
         if error.known.sum() == 0:
             raise InputError(
@@ -190,6 +194,7 @@ def read_request(cfg: Mapping[str, Any]) -> Request:
         capability=read_capability(cfg.get("capability")),
         compare=compare,
         error=read_error(cfg.get("detector_error")),
+        generation=str(cfg.get("generation", NEWEST)),
     )
 
 

@@ -12,7 +12,7 @@ from src.detect.base import LabelWords, Texts
 from src.detect.outcomes import outcomes, refused_setting, stored_version
 from src.detect.registry import create_detector
 from src.errors import InputError
-from src.observations.responses import written_aside
+from src.files import written_aside
 
 ADDED = ("outcome", "refused", "label", "detector", "detector_version", "kind", "reason")
 """Columns that a labelled table has beside its own."""

@@ -12,7 +12,8 @@ from filelock import FileLock
 from src.detect.base import Labels
 from src.detect.outcomes import DEFAULT, KINDS, OUTCOMES, outcomes, stored_version
 from src.errors import InputError
-from src.observations.responses import NAMES, batches_checked, written_aside
+from src.files import written_aside
+from src.observations.responses import NAMES, batches_checked
 from src.study.paths import StudyPaths
 
 SCHEMA = pa.schema(

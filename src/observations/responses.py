@@ -5,7 +5,6 @@ at a time writes one model of a study; the lock that says so ends with its proce
 """
 
 import json
-import os
 import secrets
 import time
 from collections import defaultdict
@@ -15,7 +14,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import numpy as np
@@ -28,6 +27,7 @@ from filelock import FileLock, Timeout
 from src.engines.base import GenerationSettings, Identity, Response
 from src.engines.keys import generation_hash
 from src.errors import InputError, unknown
+from src.files import written_aside
 from src.observations.planning import PlannedJob
 
 NAMES = pa.dictionary(pa.int32(), pa.string())
@@ -317,7 +317,9 @@ class ResponseWriter:
     ) -> None:
         """Write what waits, also after an exception or an interrupt, and give the lock back."""
         try:
-            self.flush()
+            # Where writing has just failed for want of room, a second try would only hide the first error.
+            if not isinstance(error, InputError):
+                self.flush()
         finally:
             self._lock.release()
 
@@ -353,39 +355,6 @@ class ResponseWriter:
     def _aside(self) -> Path:
         # One fixed name: only the holder of the lock writes it, so a killed process leaves one file at most.
         return self._folder / f".{self._slug}.new"
-
-
-@contextmanager
-def written_aside(path: Path, aside: Path | None = None) -> Iterator[BinaryIO]:
-    """Write a file beside its place; at the end make it durable and give it its name.
-
-    Parameters
-    ----------
-    path : Path
-        The file's place; what stands there is replaced at once, or stays if writing fails.
-    aside : Path, optional
-        Where to write, in the same folder; ``.<name>.new`` if not given. The caller sees to it that no other
-        process writes there.
-
-    Yields
-    ------
-    binary file
-        Open for writing.
-    """
-    aside = path.with_name(f".{path.name}.new") if aside is None else aside
-    try:
-        with aside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def read_checked(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:

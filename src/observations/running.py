@@ -143,6 +143,7 @@ def ask(
                 console.print(
                     f"damaged, set aside as {part}: its responses are asked for again", markup=False
                 )
+            check_model_name(paths, cfg["model"])
             _write_truth(engine, paths, factors)
             stored = store.stored(model).contains
             with _interruptible(console, paths), _Progress(console, len(cells), refusals) as progress:

@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from src.detect.outcomes import OUTCOMES
 from src.errors import InputError
+from src.files import written_aside
 from src.observations.labels import read_labels
 from src.observations.responses import (
     HASH,
@@ -24,7 +25,6 @@ from src.observations.responses import (
     first_rows,
     key_hashes,
     read_checked,
-    written_aside,
 )
 from src.observations.responses import SCHEMA as STORED
 from src.study.paths import StudyPaths

@@ -123,7 +123,9 @@ def _detector(paths: StudyPaths, fit: Fit) -> str | None:
     from src.inference.store import hash_cells
 
     try:
-        cells = read_cells(paths.observations, asked["factors"], asked["columns"])
+        cells = read_cells(
+            paths.observations, asked["factors"], asked["columns"], asked.get("generation", "newest")
+        )
         if hash_cells(cells) != fit.diagnostics["observations_hash"]:
             return None
         names = pc.unique(pq.read_table(paths.observations, columns=["detector"])["detector"]).to_pylist()

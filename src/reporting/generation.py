@@ -68,16 +68,11 @@ def show_rates(paths: StudyPaths, model: str, summary: "Summary", done: "Done") 
     done : Done
         What the run did.
     """
-    import pyarrow.parquet as pq
-
     console = Console(highlight=False)
     console.print(describe(done), soft_wrap=True)
-    rows = pq.read_table(
-        paths.observations, columns=["persona", "task", "refused"], filters=[("model", "=", model)]
-    )
     if summary.simulated:
         console.print("[bold red]SIMULATED DATA: no language model was asked[/]")
-    console.print(rate_table(rows.to_pandas(), model))
+    console.print(rate_table(_counts(paths, model), model))
     counts = summary.counts.get(model, {})
     console.print(
         escape(f"{model}: " + ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())),
@@ -109,13 +104,28 @@ def describe(done: "Done") -> str:
     )
 
 
-def rate_table(rows: Any, model: str) -> Table:
+def _counts(paths: StudyPaths, model: str) -> Any:
+    """Count one model's responses and refusals by persona and task, a row group at a time."""
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    columns = ["model", "persona", "task", "refused", "superseded"]
+    found = []
+    with pq.ParquetFile(paths.observations) as file:
+        for batch in file.iter_batches(columns=columns):
+            rows = batch.to_pandas()
+            rows = rows[(rows["model"] == model) & ~rows["superseded"]]
+            found.append(rows.groupby(["persona", "task"])["refused"].agg(["sum", "size"]))
+    return pd.concat(found).groupby(level=[0, 1]).sum().set_axis(["refusals", "responses"], axis=1)
+
+
+def rate_table(counts: Any, model: str) -> Table:
     """Lay out refusal rates, personas down and tasks across.
 
     Parameters
     ----------
-    rows : pandas.DataFrame
-        Columns persona, task, refused.
+    counts : pandas.DataFrame
+        Columns refusals and responses, by persona and task.
     model : str
         For the title.
 
@@ -125,22 +135,23 @@ def rate_table(rows: Any, model: str) -> Table:
         Highest rate first; each cell is a percentage of its responses.
     """
     table = Table(title=f"Refusals of {escape(model)}, % of responses", title_justify="left", box=SIMPLE_HEAD)
-    tasks = sorted(rows["task"].unique())
+    tasks = sorted(counts.index.unique("task"))
     table.add_column("persona")
     for name in [*tasks, "all", "responses"]:
         table.add_column(escape(name), justify="right")
-    by_persona = rows.groupby("persona", observed=True)["refused"]
-    by_both = rows.groupby(["persona", "task"], observed=True)["refused"].mean()
-    for persona, mean in by_persona.mean().sort_values(ascending=False).items():
+    by_both = counts["refusals"] / counts["responses"]
+    by_persona, by_task = (counts.groupby(level=name).sum() for name in ("persona", "task"))
+    order = (by_persona["refusals"] / by_persona["responses"]).sort_values(ascending=False)
+    for persona, mean in order.items():
         cells = [_percent(by_both.get((persona, task))) for task in tasks]
-        table.add_row(escape(str(persona)), *cells, _percent(mean), f"{by_persona.size()[persona]:,}")
-    overall = rows.groupby("task", observed=True)["refused"].mean()
+        table.add_row(escape(str(persona)), *cells, _percent(mean), f"{by_persona['responses'][persona]:,}")
     table.add_section()
+    total = counts.sum()
     table.add_row(
         "all",
-        *(_percent(overall[task]) for task in tasks),
-        _percent(rows["refused"].mean()),
-        f"{len(rows):,}",
+        *(_percent(by_task["refusals"][task] / by_task["responses"][task]) for task in tasks),
+        _percent(total["refusals"] / total["responses"]),
+        f"{total['responses']:,}",
     )
     return table
 
