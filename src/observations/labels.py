@@ -126,7 +126,7 @@ def write_labels(path: Path, batches: Iterable[pa.Table]) -> int:
     return rows
 
 
-def read_labels(path: Path) -> Iterator[pa.Table]:
+def label_batches(path: Path) -> Iterator[pa.Table]:
     """Read one detector's labels, some at a time.
 
     Parameters
@@ -155,3 +155,24 @@ def read_labels(path: Path) -> Iterator[pa.Table]:
                 if value is not None and value not in known:
                     raise InputError(f"{path} holds the {column} {value!r}; known: {', '.join(known)}")
         yield table
+
+
+def read_labels(path: Path) -> pa.Table:
+    """Read all of one detector's labels.
+
+    Parameters
+    ----------
+    path : Path
+        From `labels_path`.
+
+    Returns
+    -------
+    pyarrow.Table
+        Columns of `SCHEMA`.
+
+    Raises
+    ------
+    InputError
+        As `label_batches`.
+    """
+    return pa.concat_tables([SCHEMA.empty_table(), *label_batches(path)])

@@ -17,7 +17,7 @@ from filelock import FileLock
 from src.detect.outcomes import OUTCOMES
 from src.errors import InputError
 from src.files import written_aside
-from src.observations.labels import read_labels
+from src.observations.labels import label_batches
 from src.observations.responses import (
     HASH,
     NAMES,
@@ -159,7 +159,7 @@ def build_observations(
     """
     paths.require()
     with observations_lock(paths):
-        labels = _Labels(read_labels(labels_path))
+        labels = _Labels(label_batches(labels_path))
         tally = _Tally()
         with written_aside(output or paths.observations) as file:
             # Without Arrow's own copy of the schema, what is known only at the end can stand in the metadata.

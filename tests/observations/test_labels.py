@@ -22,11 +22,6 @@ from src.observations.labels import (
 )
 from src.study.paths import StudyPaths
 
-
-def all_labels(path: Path) -> pa.Table:
-    return pa.concat_tables([SCHEMA.empty_table(), *read_labels(path)])
-
-
 ROWS = st.lists(
     st.tuples(
         st.text(max_size=8),
@@ -54,7 +49,7 @@ def test_labels_come_back_as_they_were_written(batches: list, refused: str) -> N
             keys, kinds, labels, scores = ([row[i] for row in rows] for i in range(4))
             tables.append(label_rows(keys, Labels(kinds, labels, scores), "rules", "v1", refused))
         assert write_labels(path, iter(tables)) == sum(map(len, batches))
-        table = all_labels(path)
+        table = read_labels(path)
     assert table.schema.equals(SCHEMA)
     assert [tuple(row.values()) for row in table.to_pylist()] == [
         (
@@ -80,7 +75,7 @@ def test_detectors_stand_side_by_side_and_new_labels_replace_old_ones(tmp_path: 
     write_labels(rules, [batch(["a", "b"])])
     write_labels(judge, [batch(["a"], "answered", "org/judge v2")])
     write_labels(rules, [batch(["c"], "unparsed", version="2")])
-    assert all_labels(rules).to_pylist() == [
+    assert read_labels(rules).to_pylist() == [
         {
             "cell_key": "c",
             "kind": "unparsed",
@@ -92,7 +87,7 @@ def test_detectors_stand_side_by_side_and_new_labels_replace_old_ones(tmp_path: 
             "reason": None,
         }
     ]
-    assert all_labels(judge)["detector"].to_pylist() == ["org/judge v2"]
+    assert read_labels(judge)["detector"].to_pylist() == ["org/judge v2"]
 
 
 def test_labels_stay_when_their_renewal_fails(tmp_path: Path) -> None:
@@ -119,16 +114,16 @@ def test_a_kind_that_is_none_is_named(tmp_path: Path) -> None:
         columns = [pa.array([row.get(field.name)], field.type) for field in SCHEMA]
         pq.write_table(pa.table(columns, schema=SCHEMA), path)
         with pytest.raises(InputError, match=rf"rules\.parquet holds the {column} 'maybe'"):
-            all_labels(path)
+            read_labels(path)
 
 
 def test_missing_and_damaged_labels_are_named(tmp_path: Path) -> None:
     write_labels(tmp_path / "rules.parquet", [batch(["a"])])
     with pytest.raises(InputError, match=r"no labels of detector 'judge' in .*; there are labels of: rules$"):
-        all_labels(tmp_path / "judge.parquet")
+        read_labels(tmp_path / "judge.parquet")
     with pytest.raises(InputError, match=r"there are labels of: none$"):
-        all_labels(tmp_path / "absent" / "judge.parquet")
+        read_labels(tmp_path / "absent" / "judge.parquet")
     with (tmp_path / "rules.parquet").open("r+b") as file:
         file.truncate(100)
     with pytest.raises(InputError, match=r"rules\.parquet is damaged"):
-        all_labels(tmp_path / "rules.parquet")
+        read_labels(tmp_path / "rules.parquet")

@@ -320,6 +320,6 @@ def test_jobs_that_finish_together_leave_a_table_of_all_responses(tmp_path: Path
     paths = StudyPaths(tmp_path, "mine")
     keys = [f"{model} {i}" for model in ("one", "two") for i in range(5)]
     assert [row["cell_key"] for row in rows_of(paths)] == keys
-    assert sum(map(len, read_labels(labels_path(paths, "rules")))) == 10
+    assert read_labels(labels_path(paths, "rules")).num_rows == 10
     with observations_lock(paths), observations_lock(paths):
         assert build_observations(paths, labels_path(paths, "rules")).rows == 10
