@@ -45,10 +45,11 @@ def stored(folder: Path) -> dict[str, tuple]:
 def kill_and_resume(folder: Path, kills: int, seed: int, engine: Sequence[str] = SIMULATED) -> None:
     """Kill at random moments after the first new part, at the latest when the run ends of itself."""
     chance, before, died = random.Random(seed), parts(folder), 0
+    responses = folder / "killed" / "responses"
     for _ in range(kills):
         process = start(folder, engine)
         seen = len(before)
-        while process.poll() is None and len(parts(folder)) <= seen:
+        while process.poll() is None and len(list(responses.glob("[!.]*.parquet"))) <= seen:
             time.sleep(0.01)
         time.sleep(chance.random() * 0.4)
         process.send_signal(signal.SIGKILL)
