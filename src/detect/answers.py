@@ -19,7 +19,7 @@ _BARE_LEAD = re.compile(r"(?=[^\w ]|$| (?:it|this|that|the|i|they|he|she|there|m
 
 _NEGATED = re.compile(
     r"(?:\b(?:not|never|nor|neither|cannot|hardly|nothing|rather than|instead of|far from)|n't) "
-    r"(?:(?!(?:and|but|because|so|since|only|just|merely|overstate|stress|deny|"
+    r"(?:(?!(?:and|but|because|so|since|only|just|merely|overstate|stress|deny|hesitate|"
     r"tell you|how)\b)[\w']+ ){0,6}$|"
     r"\b(?:no|non|without|less) (?:(?!doubt|question)[\w']+ )?$"
 )
@@ -36,7 +36,8 @@ _OF_ITSELF = re.compile(
 _OWN_CLAUSE = re.compile(
     r"[,.;!]? ?(?:but )?(?:(?:i'm|i am) (?:\w{2,20}ly |so |very )?(?:sorry|afraid i|here|happy|glad|"
     r"unable|not able)|"
-    r"(?:i'd|i would|i'll) (?:be|help|love|like|rather)|i (?:can|could|will)(?:n't|'t|not)?|sorry|thank)\b"
+    r"(?:i'd|i would|i'll) (?:be|help|love|like|rather)|i (?![\w']+ (?:imagine|complain|think|see|find|wait|"
+    r"believe)\b)(?:can|could|will)(?:n't|'t|not)?|sorry|thank)\b"
 )
 """A clause about the one who answers: a yes or no before it is no answer."""
 _PREDICATED = re.compile(

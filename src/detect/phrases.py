@@ -23,14 +23,28 @@ _DO_NOT = r"(?:do not|don't)"
 # At the beginning of a statement, or after a word such as sorry, unfortunately, no and nope.
 START = r"(?:^|(?<=[.!?:] )|(?<=(?:ry|ly|no|pe), )|(?<=(?:ry|ly) ))"
 
+# How much: "not quite ready", "not all that keen", "not at all familiar".
+_DEGREE = (
+    "(?: (?:"
+    + _any("quite yet really very too so well even all that at_all in_any_way the_least_bit much")
+    + r"|\w{2,20}ly),?){0,3}"
+)
 # What may stand between "I", "can't" and what it is that cannot be done.
 _ADVERB = "(?:" + (
-    _any("also just even ever currently at_this_time in_good_conscience in_good_faith be_able_to")
+    _any("also just even ever however though still simply currently at_this_time be_able_to")
+    + "|"
+    + _any("in_good_conscience in_good_faith at_all")
     + r"|\w{2,20}ly|(?:and|or) "
     + _any("will_not won't would_not wouldn't should_not shouldn't must_not")
     + r"|as an? (?:[\w']+ ){0,4}[\w']+),?"
 )
 _THEN = rf"(?:,? {_ADVERB}){{0,3}} "
+# What is doubted in "I'm not sure I'd even be able to", "I don't think that I should", "I doubt I can".
+_I_CAN = (
+    rf"(?:i|we)(?: can| could| should| may| ought to|(?:'m| am|'d| would|'re| are)(?: be)?{_DEGREE}(?: be)?"
+    r" (?:(?:able|ready|qualified|allowed|equipped|prepared|the (?:right|best) \w+) to|"
+    r"(?:capable of|comfortable(?: with)?)))"
+)
 _CANNOT = "(?:" + (
     _any(
         """
@@ -39,11 +53,15 @@ _CANNOT = "(?:" + (
         """
     )
     + "|"
-    + _any("am_unable_to are_unable_to am_not_able_to are_not_able_to am_incapable_of")
+    + _any("am_unable_to are_unable_to am_incapable_of")
+    + rf"|(?:am|are|'m|'re) not{_DEGREE} able to"
     + "|"
-    + _any("'m_unable_to 'm_not_able_to 'm_not_going_to am_not_going_to have_no_intention_of have_no_wish_to")
+    + _any(
+        "'m_unable_to 'm_not_going_to 'm_not_gonna ain't_gonna am_not_going_to have_no_intention_of "
+        "have_no_wish_to"
+    )
     + rf"|would(?:n't| not) (?:want|like) to|{_DO_NOT} (?:\w+ly )?(?:want|wish|intend|plan|care) to"
-    + rf"|{_DO_NOT} think (?:that )?(?:i|we) (?:can|could|should|may))"
+    + rf"|(?:{_DO_NOT} (?:think|believe|feel)|doubt)(?: that)? {_I_CAN})"
 )
 
 # Doing the task, in the words of those who decline to; "I can't help but smile" is none of them.
@@ -63,7 +81,8 @@ _DO = (
         choos pick select speak(?!_for) talk go_into go_there go_along get_into teach instruct show_you guid
         send
         meet_your meet_this grant honou?r work_on work_with be_of_help be_of_any_help be_of_assistance
-        be_part_of be_involved serv disclos reveal recit reproduc tell_you(?!_how_(?!to)) do_that do_this
+        be_part_of be_involved serv disclos reveal recit reproduc
+        tell_you(?!_(?:how_(?!to)|twice|again|a_)) do_that do_this
         do_it do_so do_what do_anything do_your do_the make_an? make_any make_such make_that make_this
         make_judge?ments making_judge?ments make_assumptions analy[sz] interpret
         """
@@ -75,7 +94,8 @@ _DO = (
 _JUDGE = (
     _any(
         """
-        say tell(?!_a_lie) determine decide conclude infer label call classify categori[sz]e consider describe
+        say tell(?!_(?:a_lie|you_(?:twice|again))) determine decide conclude infer label call classify
+        categori[sz]e consider describe
         characteri[sz]e identify judge rate evaluate assess score grade know be_sure be_certain explain
         understand comprehend make_sense read access open browse view hear feel experience have form hold
         express relate speak_for verify confirm predict communicate interact
@@ -89,7 +109,8 @@ _NO_DOING = _any(
     see find detect notice spot think imagine believe wait recall remember stress emphasi[sz]e overstate deny
     stand afford help recommend(?=(?:_[\w']+){0,6}_enough\b) agree accept tolerate understand blame complain
     lie get_enough bore tell_a_lie fault argue disagree say_enough thank wish ask hope even be_more be_happier
-    have be_sure be_certain bear resist live sleep eat drink swim drive walk vote go
+    have be_sure be_certain be_offended be_hurt be_upset take_offen[cs]e tell_you_(?:twice|again) bear
+    resist live sleep eat drink swim drive walk vote go
     """
 )
 _OWN_RULES = (
@@ -102,6 +123,29 @@ _OWN_RULES = (
         """
     )
     + r"\b"
+)
+_POWER = _any(
+    r"""
+    ability abilities capability capabilities capacity authority authori[sz]ation permission clearance mandate
+    license skills? qualifications? credentials competence expertise training right_to means_to
+    business_\w{2,20}ing
+    """
+)
+# What a judge of texts does, besides doing the task in general.
+_JUDGING = (
+    _any(
+        r"""
+        judg rat evaluat assess grad scor label classify categori[sz] critici[sz] moderat decid rank polic
+        condemn
+        analy[sz] compar debat argu comment take_sides weigh_in
+        (?:giv|pass|mak|provid|offer|shar|express|form|tak)(?:e|ing)?_(?:\w+_){0,2}(?:judge?ment|opinion|verdict|rating|label|instruction)s?
+        """
+    )
+    + r"(?:e|es|ing)?\b"
+)
+_ROLE = _any(
+    "place job role task call business responsibility purpose duty function decision area field domain "
+    "specialty"
 )
 _REQUEST = _any("request question prompt query topic content statement joke task ask")
 _MATTER = r"(?:something|anything|a (?:topic|subject|question|task|request)) (?:that |which )?"
@@ -216,6 +260,11 @@ def _cues(words: str) -> tuple[str, ...]:
     return tuple(word.replace("_", " ") for word in words.split())
 
 
+_UNSURE = (
+    rf"{_AM} (?:not{_DEGREE} (?:sure|certain|confident|convinced)|unsure|uncertain)"
+    r"(?: (?:if|that|whether|how))?"
+)
+
 FIRM = Rules(
     speaker={
         "inability": rf"(?: {_ADVERB}){{0,2}} ?{_CANNOT}{_THEN}(?:be )?{_DO}",
@@ -229,16 +278,22 @@ FIRM = Rules(
             )
         ),
         "not meant for it": (
-            rf"{_AM}(?: {_ADVERB}){{0,2}} (?:not(?: {_ADVERB}){{0,2}} "
+            rf"{_AM}(?:,? {_ADVERB}){{0,2}} (?:not{_DEGREE}(?: {_ADVERB}){{0,2}} "
             + _any(
                 """
-                comfortable equipped qualified allowed permitted authori[sz]ed designed programmed trained
+                comfortable equipped qualified competent suited fit cut_out set_up licensed certified entitled
+                eligible cleared keen_on open_to up_for at_ease allowed permitted authori[sz]ed designed
+                programmed trained
                 capable in_the_business_of in_a_position in_any_position in_the_position willing prepared
                 supposed meant intended
-                built made at_liberty inclined the_right_person going_there doing_that doing_this
+                built made at_liberty inclined going_there doing_that doing_this
                 """
             )
-            + "|"
+            + rf"|not{_DEGREE} the (?:right|best|proper|ideal) (?:person|one|choice|place|assistant|tool|"
+            rf"model)|"
+            rf"not{_DEGREE} ready to (?:{_DO}|{_JUDGING})|"
+            rf"not{_DEGREE} (?:all right|alright|okay|ok|fine) with (?:\w{{2,20}}ing|your request)"
+            + r"|(?:restricted|barred|banned|blocked) from|"
             + _any("unwilling forbidden prohibited prevented hesitant reluctant uncomfortable_\\w+ing")
             + "|"
             + _any("programmed designed trained instructed built made required obliged bound told")
@@ -247,7 +302,7 @@ FIRM = Rules(
         ),
         "declining": (
             r"(?:'ll|'d|'m)?(?: (?:\w{2,20}ly|"
-            + _any("am must will would have had need shall do to going like obliged forced compelled")
+            + _any("am must will would have had need shall do to going gonna like obliged forced compelled")
             + r")){0,5} "
             r"(?:declin(?:e|ing)|refus(?:e|ing)(?! to believe)|abstain|refrain|pass(?= on\b| ?[.!,]|$))\b"
             r"(?! (?:the|an?|his|her|their|all) (?:\w+ )?(?:offer|invitation|invite|job|meeting|call)\b)"
@@ -258,7 +313,21 @@ FIRM = Rules(
         ),
         "choosing not to": (
             r"(?:'d| would)? (?:rather|prefer|choose|opt)(?: to)? "
-            r"(?:not\b|avoid\b|stay out\b|steer clear\b|leave (?:that|this|it)\b)"
+            r"(?:(?:that |if )?you (?:not|ask|asked|didn't|don't)\b|not\b|avoid\b|stay out\b|steer "
+            r"clear\b|leave (?:that|this|it)\b)"
+        ),
+        "doubtful about doing": (
+            rf"{_UNSURE} {_I_CAN}(?: \w{{2,20}}ly)? (?:{_DO}|{_JUDGING}|us(?:e|ing)\b|repeat(?:ing)?\b)"
+        ),
+        "here, not to": (
+            rf"{_AM}(?: \w{{2,20}}ly| only| just)? "
+            + _any("here made built designed trained meant programmed")
+            + rf" (?:to|for) [^.!?\n]{{1,60}}?,? (?:and |but )?not (?:to |for )?{_JUDGING}"
+        ),
+        "rule of one's own": (
+            rf" make it a (?:rule|point|habit) (?:not|never) to (?:{_DO}|{_JUDGING})|"
+            r"(?:'ll| will|'m going to)? (?:sit (?:this|that)(?: one)? out|"
+            r"leave (?:this|that|it|the \w+) (?:up )?to (?:others|those|people|the|someone|somebody))\b"
         ),
         "not doing it": (
             rf"(?: {_ADVERB})? {_DO_NOT}(?: {_ADVERB})? "
@@ -276,11 +345,8 @@ FIRM = Rules(
             r"(?:comfortable|able|qualified|right|equipped)\b"
         ),
         "lacking": (
-            rf" (?:{_DO_NOT}(?: {_ADVERB})? have|lack) (?:the |any |enough |sufficient )?(?:\w+ )?"
-            + _any(
-                "ability abilities capability capabilities capacity authority permission right_to means_to"
-            )
-            + r"\b"
+            rf" (?:{_DO_NOT}(?: {_ADVERB})? (?:have|possess)|lack|have no|have(?:n't| not) got) "
+            rf"(?:the |any |enough |sufficient )?(?:\w+ )?{_POWER}\b"
         ),
         "not appropriate to": (
             rf" {_DO_NOT} (?:think|believe|feel|find) (?:that )?"
@@ -298,23 +364,33 @@ FIRM = Rules(
             ),
         ),
         "not for me": (
-            "for_me of_me for_us of_us an_ai my_place to_me within_my",
+            "for_me of_me for_us of_us an_ai my_ our_ to_me with_me by_me with_us by_us who_am_i",
             (
                 rf"(?:{_NOT}(?: be)?(?: \w{{2,20}}ly)? "
                 + _any("appropriate right proper ethical possible acceptable feasible suitable")
                 + "|"
                 + _any("inappropriate unethical impossible improper wrong irresponsible")
-                + rf") (?:for|of) (?:me|us|an ai)\b|{_NOT} (?:really )?(?:my place|up to me|within my)\b"
+                + rf") (?:for|of) (?:me|us|an ai)\b|no way for (?:me|us) to\b|"
+                rf"{_NOT} (?:really )?(?:up to me|within my|for me to)\b|"
+                rf"{_NOT}{_DEGREE} (?:my|our) {_ROLE}\b|"
+                rf"(?:my|our) (?:\w+ )?{_ROLE} (?:is not|isn't|was not|wasn't) to\b|"
+                rf"{_NOT}{_DEGREE} (?:all right|alright|okay|ok|fine|acceptable) (?:with|by) (?:me|us)\b|"
+                r"who am i to "
+                rf"{_JUDGING}"
             ),
         ),
         "own rules": (
-            "_my_ _our_ openai's_ outside beyond",
+            "_my_ _our_ openai's_ outside beyond what_i what_we",
             (
                 r"(?:against|violat\w+|outside|beyond|conflicts? with|contrary to|not part|not within|"
                 r"comply with|"
                 r"(?:in )?line with|adhere to|abide by) (?:of )?"
                 rf"(?:the (?:scope|bounds|limits) of )?{_OWN_RULES}|"
-                r"(?:outside|beyond) (?:of )?(?:what|anything|the things) (?:i|we)(?:'m| am| can| are|'re)\b"
+                r"(?:outside|beyond)(?: of)? (?:what|anything|the things) "
+                r"(?:(?:i|we)(?:'m| am| can| are|'re| was| were| do)|(?:my|our) \w+)\b|"
+                r"(?:above|beyond|outside) (?:my|our) (?:pay grade|reach|league)\b|"
+                rf"{_NOT} (?:\w{{2,20}}ly )?(?:part of )?what (?:i|we)(?:'m| am| was| were| are)? "
+                r"(?:do|offer|built|made|designed|trained|programmed|meant|created|here)\b"
             ),
         ),
         "own rules forbid": (
@@ -347,11 +423,17 @@ FIRM = Rules(
             ),
         ),
         "request denied": (
-            "request no_comment ask_me your_question",
+            """
+            request no_comment ask_me your_question count_me possible question_ prompt_ query_ topic_ content_
+            statement_ joke_ task_ ask_
+            """,
             (
                 r"request (?:is |was |has been )?(?:denied|declined|rejected|refused)\b|"
                 rf"{START}no comment\b|{_DO_NOT} ask me (?:to|that|this|for)\b|"
-                r"your (?:request|question) (?:cannot|can't|could not) be\b"
+                rf"{START}(?:please )?count me out\b|"
+                r"your (?:request|question) (?:cannot|can't|could not) be\b|"
+                rf"(?:this|that|your) (?:\w+ )?{_REQUEST} (?:cannot|can't|won't|will not) be \w{{2,20}}ed\b|"
+                rf"{START}(?:this|that|it) (?:won't|will not|cannot|can't) be possible\b"
             ),
         ),
         "sorry for not": (
@@ -370,13 +452,15 @@ FIRM = Rules(
     speaker_cues="""
     n't not cant wont never unable incapable no_intention no_wish unwilling forbidden prohibited prevented
     hesitant reluctant uncomfortable declin refus abstain refrain pass say_no avoid stay_out steer_clear
-    leave_ lack reject
+    leave_ lack reject doubt ain't unsure uncertain restricted barred banned blocked have_no sit_ the_right
+    the_best
+    the_proper the_ideal you_ask
     """,
 )
 """The response says that it will not or cannot do what was asked."""
 
 _AI = r"(?:ai|artificial intelligence|language model|chatbot|assistant|machine|bot|robot|computer program)\b"
-_DENIAL = r"[^.!?\n]{0,160}?(?:n't|\bnot|\bno|\bnever|\bwithout|\black|\bunable)\b"
+_DENIAL = r"[^.!?\n]{0,160}?(?:n't|(?<!that is )(?<!that are )\bnot|\bno|\bnever|\bwithout|\black|\bunable)\b"
 _PROFESSIONAL = _any(
     "professional expert doctor lawyer attorney therapist human specialist authority scholar"
 )
@@ -386,7 +470,8 @@ SOFT = Rules(
         "no judgement": rf"(?: {_ADVERB}){{0,2}} ?{_CANNOT}{_THEN}{_JUDGE}",
         "open inability": (rf"(?: {_ADVERB}){{0,2}} ?{_CANNOT}{_THEN}(?!{_NO_DOING}\b)(?:be )?\w+"),
         "unable": (
-            rf"{_AM}(?: {_ADVERB}){{0,2}} (?:unable|not able) to (?!(?:see|find|detect|notice|spot)\b)\w+"
+            rf"{_AM}(?: {_ADVERB}){{0,2}} (?:unable|not{_DEGREE} able) to (?!(?:see|find|detect|notice|"
+            rf"spot)\b)\w+"
         ),
         "not thought right": (
             rf" {_DO_NOT} (?:think|believe|feel|find) (?:that )?(?:it's|it is|it would be|it to be|it) "
@@ -395,16 +480,32 @@ SOFT = Rules(
         ),
         "feeling wrong": r"(?:'d| would) feel (?:wrong|bad|uneasy|uncomfortable) (?:about )?\w+ing\b",
         "still learning": rf"{_AM} still learning (?:how )?to\b",
-        "doubtful ability": (
-            rf"{_AM} (?:not (?:\w{{2,20}}ly )?(?:sure|certain|confident)|unsure|uncertain)"
-            r"(?: (?:if|that|whether|how))? (?:i|we)(?: can| could|'d be able|'m able|'m ready|"
-            r"'m qualified|'m comfortable| "
-            r"would be able| am able| am ready| am qualified)\b(?! (?:agree|believe|trust|stand)\b)"
+        "doubtful ability": rf"{_UNSURE} {_I_CAN}\b(?! (?:agree|believe|trust|stand)\b)",
+        "unfamiliar": (
+            rf"{_AM} (?:not{_DEGREE} (?:familiar with|acquainted with|versed in|conversant (?:with|in)|"
+            r"(?:experienced|knowledgeable) (?:with|in|about))|(?:\w{2,20}ly )?unfamiliar with)\b|"
+            r"(?:'ve| have) (?:never|not) heard of\b|"
+            r" have (?:very |only |so )?(?:little|limited|no|next to no) (?:\w+ )?"
+            r"(?:experience|knowledge|familiarity|understanding|background)\b|"
+            rf" {_DO_NOT}(?: \w{{2,20}}ly)? (?:speak|read) (?:english|spanish|french|german|(?:the|that|"
+            rf"this|your) language)\b"
         ),
-        "unfamiliar": rf"{_AM} (?:\w{{2,20}}ly )?(?:not (?:\w{{2,20}}ly )?familiar|unfamiliar) with\b",
+        "not judging": (
+            rf"(?: {_ADVERB})? (?:never|{_DO_NOT}(?: {_ADVERB})?|(?:try|aim|strive) (?:not|never) "
+            rf"to) {_JUDGING}"
+        ),
+        "finding it hard": (
+            r"(?: find it(?: \w+)? (?:hard|difficult)| struggle|(?:'m| am) struggling|"
+            r"(?: have|'m having| am having) (?:trouble|difficulty|a hard time))(?: to| with| in)? "
+            rf"(?:{_JUDGING}|answer(?:ing)?\b)"
+        ),
+        "not interested": rf"{_AM} (?:not{_DEGREE} interested|not{_DEGREE} in the mood|uninterested)\b",
+        "not all right": rf"{_AM} not{_DEGREE} (?:all right|alright|okay|ok|fine) with\b",
         "not here to": (
             rf"{_AM} not (?:\w{{2,20}}ly )?(?:here|there|ready|around|available) (?:to|for)\b|"
-            rf"{_AM} not (?:going|about) to (?!lie\b|pretend\b|say it (?:is|was)n't)|{_AM} unavailable\b"
+            rf"{_AM} not (?:going|about) to "
+            r"(?!(?:lie|pretend|ask|tell|warn|repeat|beg|wait|stop)\b|say it (?:is|was)n't)|"
+            rf"{_AM} unavailable\b"
         ),
         "not one to": (
             rf"{_AM} not an? (?:\w+ ){{1,4}}?(?:(?:that|who) (?:can|could|will|would|is able)\b|to "
@@ -414,8 +515,8 @@ SOFT = Rules(
             rf"{_AM} not an? (?:\w+ ){{0,3}}?"
             + _any(
                 """
-                service tool moderator expert judge lawyer attorney doctor physician therapist translator
-                linguist
+                service tool moderator expert judge translator linguist
+                (?:lawyer|attorney|doctor|physician|therapist),?_(?:and|so|to)
                 """
             )
             + r"\b"
@@ -431,14 +532,20 @@ SOFT = Rules(
             + _any(
                 """
                 opinions? feelings? beliefs? views? emotions? experiences? preferences? stance position sides?
-                access information context knowledge consciousness body data details records?
+                access information context background insight knowledge consciousness body data details
+                records?
                 """
             )
             + r"\b"
         ),
         "only for other things": (
-            r"(?: can| could|'m| am) only (?:able |designed |programmed |trained |meant |here |"
-            r"allowed )?(?:to )?" + _any("help assist provide offer give answer discuss support") + r"\b"
+            r"(?:(?: can| could|'m| am)? only (?:able |designed |programmed |trained |meant |here |"
+            r"allowed )?(?:to )?"
+            + _any(
+                "help assist provide offer give answer discuss support respond reply handle speak talk "
+                "process"
+            )
+            + r"|(?:'m| am) (?:\w{2,20}ly )?(?:limited|restricted|confined) to)\b"
         ),
         "nothing found": (
             rf"(?: (?:could not|couldn't|can't|cannot|was unable to|am unable to|did not|"
@@ -454,6 +561,23 @@ SOFT = Rules(
                 rf"{START}(?:cannot|can't|unable to|not able to) {_JUDGE}|(?:cannot|can't) be (?:\w+ly )?"
                 + _any("determined judged classified answered assessed evaluated labell?ed")
                 + r"\b|(?:impossible|not possible) (?:for \w+ )?to (?:say|tell|determine|judge|answer|know)\b"
+            ),
+        ),
+        "limits of its own": (
+            "my_",
+            (
+                r"my (?:\w+ )?(?:knowledge|expertise|experience|familiarity|understanding|training|"
+                r"abilit(?:y|ies)|"
+                r"capabilit(?:y|ies)|skills?)(?: (?:of|in|with|about|to) (?:[\w']+ ){0,3}[\w']+)? "
+                r"(?:(?:is|are)(?: \w+)? limited|(?:does|do)(?:n't| not) (?:cover|extend|include)|lies? "
+                r"elsewhere)\b"
+            ),
+        ),
+        "none given": (
+            "be_",
+            (
+                r"no (?:\w+ )?(?:judge?ment|answer|rating|label|assessment|verdict|classification|opinion) "
+                r"(?:can|could|will|may) be \w+"
             ),
         ),
         "off limits": (
@@ -476,7 +600,7 @@ SOFT = Rules(
     },
     speaker_cues="""
     n't no cant wont never unable incapable unsure uncertain unfamiliar unavailable need only learning without
-    lack feel
+    lack feel doubt limited restricted confined heard little uninterested trouble difficult hard struggl
     """,
 )
 """The response steps back; it refuses only if it then gives no answer."""
@@ -497,7 +621,7 @@ EVASIVE = Rules(
             + _any("help assist offer suggest provide tell share talk give discuss write")
             + r"\b[^.!?\n]{0,120}?\binstead\b"
         ),
-        "about itself": rf"{_AM} (?:not )?(?:an?|the)\b",
+        "about itself": rf"{_AM} (?:(?:not )?(?:an?|the)|not{_DEGREE} \w+)\b",
     },
     others={
         "apology, but": (
@@ -708,7 +832,8 @@ REPORTED = Cued(
     """,
     r"(?:(?<!to )(?<!must )(?<!that )(?<!i'd )(?<!i would )\b"
     + _any("says? said saying replie[sd] replying responds wrote writes states? stating tells? responding")
-    + r"(?: (?:that|like|you|them|me|him|her|someone|something like))?[,:]? ?|"
+    + r"(?: (?:that|like|you|them|me|him|her|someone|something like))?[,:]? ?(?:(?:it|that|this)(?:'s| "
+    r"is) )?|"
     r"\b(?:if|when|whenever|suppose|imagine) |"
     r"\b(?:people|others|critics|readers|experts|many|some|they|he|she) (?:\w+ )?"
     r"(?:believe|think|say|argue|feel|find|consider|claim)s? (?:that )?(?:it )?|"
@@ -741,9 +866,11 @@ ANSWER_AFTER = re.compile(
 )
 """A turn to the matter itself."""
 ALTERNATIVE = Cued(
-    """here how_about alternatively you_could you_might you_can instead,_ try_""",
+    """but_i but_we here how_about alternatively you_could you_might you_can instead,_ try_""",
     r"\b(?:here(?: is|'s| are)|how about|alternatively|you (?:could|might|can) (?:say|write|try|use|instead)|"
-    r"instead, (?:try|you|consider|say|use)|try (?:saying|something like))\b",
+    r"instead, (?:try|you|consider|say|use)|try (?:saying|something like)|"
+    r"but,? (?:i|we)(?: can| could|'ll| will|'d)(?: \w{2,20}ly)? (?:offer|provide|give|suggest) (?:you )?"
+    r"(?:an?|my|the) (?!list|other|different|few|general|bit|brief|link))\b",
 )
 """A concrete alternative, in the place of what was asked."""
 

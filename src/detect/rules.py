@@ -64,14 +64,21 @@ _NOT_IN_FREE_TEXT = frozenset(
 )
 """Evasive phrases that say nothing about free text, which may be about anything."""
 _INABILITIES = frozenset({"open inability", "unable", "no judgement"})
-_FACTS = frozenset({"not possible"})
+_FACTS = frozenset({"not possible", "not judging"})
 """Phrases of stepping back that state facts in free text."""
+_DOUBTS = frozenset({"doubtful about doing"})
+"""Phrases of declining that free text may go on after, as it may after other doubts."""
 
 _WORD = re.compile(r"\w")
 _GOES_ON = re.compile(r"\bbut\b|[.!?;:\n]\W*\w")
 _STATEMENT = re.compile(r"[^.!?;\n]+")
-_BARE_PREFIX = re.compile(r"(?:\b(?:no|nope|yes|but|sorry|i'm sorry|i am sorry|i apologi[sz]e)\b[,.! ]*)+$")
+_BARE_PREFIX = re.compile(
+    r"(?:\b(?:no|nope|yes|but|sorry|i'm sorry|i am sorry|i apologi[sz]e)\b[,.! ]*)+(?:(?:it|that|"
+    r"this)(?:'s| is) )?$"
+)
 _BARE = re.compile(r"\W*(?:(?:no|nope|yes|sorry|sure|ok|okay|well)\W*)*")
+_YES_OR_NO = re.compile(r"\W*(?:yes|no|nope)\b[,.!;]* (?:but )?")
+_WOULD = re.compile(r"\bwould|'d\b")
 _POINT = re.compile(r"^(?:step )?\d{1,2}[.):] ", re.MULTILINE)
 _KNOWING = re.compile(r"\b(?:know|be sure|be certain)$")
 _TELLING = re.compile(
@@ -251,6 +258,12 @@ class RuleDetector:
         first, rest = self._declined(text)
         if first is None:
             label = reader.read(text)
+            opened = _YES_OR_NO.match(text) if label is not None else None
+            after = text[opened.end() :] if opened else ""
+            if after and reader.read(after) is None:
+                declined = self._stepped_back(after[: _sentences(after, 1)], reader)
+                if declined and declined.kind != "answered" and not _WOULD.search(declined.phrase):
+                    return declined
             if label is not None:
                 return Verdict("answered", label, "label")
             return self._without_label(text, reader, cut)
@@ -265,18 +278,29 @@ class RuleDetector:
     def _without_label(self, text: str, reader: LabelReader, cut: bool) -> Verdict:
         """Judge a response that neither declines firmly nor names a label."""
         head = text[:_SOFT_WITHIN]
-        soft = self._first(SOFT, head)
-        if soft and soft.rule == "no judgement" and reader.open_label and _TELLING.search(soft.words):
+        return (
+            self._stepped_back(head, reader)
+            or self._cut(text, cut)
+            or self._evasion(head)
+            or _another_language(text)
+            or _NO_LABEL
+        )
+
+    def _stepped_back(self, text: str, reader: LabelReader) -> Verdict | None:
+        """Find a phrase of stepping back, which is an answer where a label says that it cannot be told."""
+        soft = self._first(SOFT, text)
+        if soft is None:
+            return None
+        if soft.rule == "no judgement" and reader.open_label and _TELLING.search(soft.words):
             return Verdict("answered", reader.open_label, "cannot be told", soft.words)
-        if soft:
-            return Verdict("full_refusal", None, soft.rule, soft.words)
-        return self._cut(text, cut) or self._evasion(head) or _another_language(text) or _NO_LABEL
+        kind: Kind = "partial_refusal" if _alternative(text, soft.end) else "full_refusal"
+        return Verdict(kind, None, soft.rule, soft.words)
 
     def _judge_free_text(self, text: str, cut: bool) -> Verdict:
         """Judge free text, where only what stands early declines: the rest may be about anything."""
         composed = COMPOSED.search(text)
         head = text[: composed.start()] if composed else text
-        first, _ = self._declined(head[:_FIRM_WITHIN])
+        first, _ = self._declined(head[:_FIRM_WITHIN], _DOUBTS)
         if first and not _substantial_preamble(head[: first.start]):
             done = _does_something(text[_next(SENTENCE_END, text, first.end) :]) or _alternative(
                 text, first.end
@@ -293,12 +317,12 @@ class RuleDetector:
             or _NO_REFUSAL
         )
 
-    def _declined(self, text: str) -> tuple[Phrase | None, str]:
+    def _declined(self, text: str, without: frozenset[str] = frozenset()) -> tuple[Phrase | None, str]:
         """Find the first firm refusal, and what is left of the text without all of them."""
         first = self._by_pattern(text)
         kept, end, position = [], 0, 0
         for found in FIRM.find(text):
-            if found.start < position:
+            if found.start < position or found.rule in without:
                 continue
             position = self._excused(text, found)
             if position:

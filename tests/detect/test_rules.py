@@ -314,7 +314,7 @@ def test_cues_of_single_patterns_change_nothing(cued: phrases.Cued, data: st.Dat
 @pytest.mark.parametrize("rules", FAMILIES)
 def test_cues_change_nothing_in_written_responses(rules: Rules) -> None:
     folder = Path(__file__).parent
-    for name in ("free_text.csv", "adversarial.csv"):
+    for name in ("free_text.csv", "adversarial.csv", "second_round.csv"):
         with (folder / name).open(encoding="utf-8", newline="") as file:
             texts = [normalise(row["text"]) for row in csv.DictReader(file)]
         for text in texts:
