@@ -13,8 +13,8 @@ _DTYPES = (torch.float32, torch.bfloat16)
 def can_pack(model: Any) -> bool:
     """Whether this processor has kernels that gain from packed weights and the model's weights suit them.
 
-    Those are the AVX-512 ones: with AVX2 alone the plain product in float32 is a tenth quicker than the
-    packed one, and bfloat16 has no packed one.
+    Those are the AVX-512 ones: with AVX2 alone generation is as quick without (docs/engines.md), and bfloat16
+    has no packed product at all.
     """
     parameter = next(model.parameters())
     return (
