@@ -215,7 +215,12 @@ def sensitivity_grid(fit: Fit) -> Grid:
     numbers = [heading for name in INDICES.values() for heading in (name, "chance")]
     first = fit.frames["variance"].iloc[0]
     level = interval_name(first["ci_prob"], first["ci_kind"])
-    return Grid(f"Model-free sensitivity, %: index [{level}, bootstrap]", ["factor"], numbers, rows)
+    return Grid(
+        f"Model-free sensitivity, %: index [{level}, bootstrap without what chance adds]",
+        ["factor"],
+        numbers,
+        rows,
+    )
 
 
 def ranking_grid(fit: Fit) -> Grid:

@@ -252,7 +252,8 @@ def sensitivity_table(sensitivity: pd.DataFrame, variance: pd.DataFrame, nested:
             ]
         table.add_row(escape(term_name(term, nested)), *cells)
     table.caption = (
-        "chance: 95 % of the indices of shuffled refusals lie below; what is nested holds its parent's index"
+        "chance: 95 % of the indices of shuffled refusals lie below; what is nested holds its parent's "
+        "index; intervals leave out what chance adds, so an index that is mostly chance may lie above its own"
     )
     return table
 
