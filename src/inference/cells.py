@@ -52,7 +52,7 @@ class Cells:
 NEWEST, EVERY = "newest", "all"
 """Which responses count where a model was asked under several configurations."""
 
-_ROWS = 1_000_000
+_ROWS = 262_144
 
 
 def read_cells(
@@ -67,7 +67,7 @@ def read_cells(
     ----------
     path : Path
         Parquet, CSV, TSV or JSON lines with one column per factor and either ``refused`` (0/1, true/false,
-        yes/no) or ``refusals`` and ``trials``. Only these columns are read, of Parquet a million rows at a
+        yes/no) or ``refusals`` and ``trials``. Only these columns are read, of Parquet some rows at a
         time.
     factors : sequence of str
         Names of the factors.
@@ -174,7 +174,7 @@ def read_columns(path: Path, columns: list[str]) -> pa.Table:
 
 
 def column_batches(path: Path, columns: list[str]) -> Iterator[pa.Table]:
-    """Read some columns as `read_columns` does, a million rows at a time of Parquet."""
+    """Read some columns as `read_columns` does, some rows at a time of Parquet."""
     try:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq

@@ -131,7 +131,7 @@ def build_observations(
 ) -> Summary:
     """Write ``observations.parquet``: each answered cell once, with one detector's labels, in sorted order.
 
-    Memory holds `AT_ONCE` responses, and about 80 bytes for each one stored.
+    Memory holds `AT_ONCE` responses, and about 130 bytes for each one stored.
 
     Parameters
     ----------
