@@ -77,9 +77,9 @@ def test_two_kills(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_twenty_kills(tmp_path):
-    engine = ("engine=simulated", "design.size=400000", "flush.rows=500")
+    engine = ("engine=simulated", "design.size=200000", "flush.rows=500")
     kill_and_resume(tmp_path, kills=20, seed=2, engine=engine)
-    assert len(stored(tmp_path)) == 400_000
+    assert len(stored(tmp_path)) == 200_000
 
 
 @pytest.mark.slow
