@@ -80,10 +80,7 @@ def _labels(
     before: list[pa.Table],
 ) -> Iterator[pa.Table]:
     """Read every stored response that has not been, by parts; memory holds a few parts at a time."""
-    scanned = store.scan(_COLUMNS)
-    if getattr(detector, "slow", False):
-        scanned = _unread(scanned, before)
-    parts = (rows for rows in scanned if rows.num_rows)
+    parts = (rows for rows in _unread(store.scan(_COLUMNS), before) if rows.num_rows)
     refused = refused_setting(detector_cfg)
     alone = ROWS_ALONE if workers > 1 else float("inf")
     read = 0
