@@ -1,5 +1,6 @@
 """What each kind counts as: the table of docs/labelling.md, read from there."""
 
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,10 @@ DOCS = Path(__file__).parents[2] / "docs" / "labelling.md"
 
 def documented() -> dict[tuple[str, str], str]:
     """Read the table of kinds and settings."""
-    lines = [line for line in DOCS.read_text("utf-8").splitlines() if line.startswith("| ")]
+    lines = DOCS.read_text("utf-8").splitlines()
     header = next(i for i, line in enumerate(lines) if "`refused=any`" in line)
     table = {}
-    for line in lines[header + 1 :]:
+    for line in takewhile(lambda line: line.startswith("| "), lines[header + 2 :]):
         kind, *cells = [cell.strip(" `") for cell in line.strip("|").split("|")]
         for setting, cell in zip(("any", "full", "evasion"), cells, strict=True):
             table[kind, setting] = cell
