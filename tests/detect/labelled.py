@@ -10,7 +10,8 @@ from src.detect.base import Texts
 from src.study.paths import CONF
 
 TABLE = Path(__file__).resolve().parents[2] / "docs" / "data" / "refusals-smollm2.csv"
-SPLITS = ("development", "heldout")
+SPLITS = ("development", "heldout", "fresh_development", "fresh_heldout")
+"""A half of the items each, of the first study and of the second (``fresh``)."""
 KINDS = ("full_refusal", "partial_refusal", "answered", "evasion", "unparsed")
 REFUSED = {
     "any": {"full_refusal", "partial_refusal"},
@@ -28,9 +29,9 @@ def read_labelled(split: str | None = None) -> pd.DataFrame:
     return table if split is None else table[table["split"] == split].reset_index(drop=True)
 
 
-def split_of(item: str) -> str:
-    """Say which half an item belongs to."""
-    return SPLITS[int(hashlib.sha256(item.encode()).hexdigest(), 16) % 2]
+def split_of(item: str, fresh: bool = False) -> str:
+    """Say which half of its study an item belongs to."""
+    return SPLITS[2 * fresh + int(hashlib.sha256(item.encode()).hexdigest(), 16) % 2]
 
 
 def label_words(task: str) -> dict[str, list[str]]:

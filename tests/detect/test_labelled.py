@@ -29,17 +29,29 @@ def table() -> pd.DataFrame:
     return read_labelled()
 
 
+def fresh(table: pd.DataFrame) -> pd.Series:
+    """Which rows are of the second study."""
+    return table["split"].str.startswith("fresh_")
+
+
 def test_schema(table):
     assert list(table.columns) == [
         *("id", "split", "stratum", "weight", "model", "revision", "persona", "task", "paraphrase", "item"),
         *("system", "asked", "response", "cut", "kind", "label", "second_kind", "second_label"),
         *("final_kind", "final_label"),
     ]
-    assert table["id"].tolist() == [f"r{number:04d}" for number in range(1024)]
+    first, second = [f"r{number:04d}" for number in range(1024)], [f"s{number:04d}" for number in range(1142)]
+    assert table["id"].tolist() == first + second
     assert set(table["kind"]) | set(table["final_kind"]) <= set(KINDS)
     assert set(table["second_kind"]) <= {*KINDS, ""}
-    assert (table["second_kind"] != "").sum() == 250
-    assert table.groupby("stratum").size().to_dict() == {"random": 624, "screened": 400}
+    twice = table[table["second_kind"] != ""]
+    assert fresh(twice).value_counts().to_dict() == {False: 250, True: 200}
+    assert table.groupby([fresh(table), "stratum"]).size().to_dict() == {
+        (False, "random"): 624,
+        (False, "screened"): 400,
+        (True, "random"): 250,
+        (True, "screened"): 892,
+    }
     for name in re.findall(r"^\| `(\w+)`(?:, `(\w+)`)*", PAGE, re.MULTILINE):
         assert {*name} - {""} <= {*table.columns, *KINDS}
 
@@ -48,15 +60,19 @@ def test_labels_are_those_of_the_task_and_only_answers_have_one(table):
     for pass_ in ("", "second_", "final_"):
         rows = table[table[f"{pass_}kind"] != ""]
         answered = rows[f"{pass_}kind"] == "answered"
-        assert (answered == (rows[f"{pass_}label"] != "")).all()
+        named = rows[f"{pass_}label"] != ""
+        assert named[answered].all()
+        assert set(rows.loc[named & ~answered, f"{pass_}kind"]) <= {"partial_refusal"}
         for task, of in rows[answered].groupby("task"):
             assert set(of[f"{pass_}label"]) <= set(label_words(task))
 
 
 def test_halves_share_no_item(table):
-    assert (table["split"] == table["item"].map(split_of)).all()
+    assert table["split"].tolist() == list(map(split_of, table["item"], fresh(table)))
     items = {split: set(table.loc[table["split"] == split, "item"]) for split in SPLITS}
-    assert items["development"].isdisjoint(items["heldout"])
+    assert (items["development"] | items["fresh_development"]).isdisjoint(
+        items["heldout"] | items["fresh_heldout"]
+    )
     digest = hashlib.sha256(b"nli-005").hexdigest()
     assert split_of("nli-005") == ("development" if int(digest[-1], 16) % 2 == 0 else "heldout")
 
@@ -83,11 +99,14 @@ def test_messages_hold_the_items_of_the_project(table):
 
 
 def test_weights_restore_the_study(table):
-    """The study had 2,400 responses, of which a screen hit 1,171; every screened response is a hit."""
-    assert table["weight"].sum() == pytest.approx(2400, abs=0.01)
-    hits = table["weight"].between(1.65, 1.66)
-    assert table.loc[hits, "weight"].sum() == pytest.approx(1171, abs=0.01)
-    assert hits[table["stratum"] == "screened"].all()
+    """Of 2,400 and 2,000 responses a screen hit 1,171 and 892; every screened response is a hit."""
+    first, second = table[~fresh(table)], table[fresh(table)]
+    assert first["weight"].sum() == pytest.approx(2400, abs=0.01)
+    assert second["weight"].sum() == pytest.approx(2000, abs=0.01)
+    hits = first["weight"].between(1.65, 1.66)
+    assert first.loc[hits, "weight"].sum() == pytest.approx(1171, abs=0.01)
+    assert hits[first["stratum"] == "screened"].all()
+    assert (second.loc[second["stratum"] == "screened", "weight"] == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -99,20 +118,24 @@ def test_weights_restore_the_study(table):
     ],
 )
 def test_agreement_of_the_passes_is_what_the_page_states(table, row, kinds):
-    both = table[table["second_kind"] != ""]
-    first, second = both["kind"], both["second_kind"]
-    if kinds:
-        first, second = first.isin(REFUSED[kinds]), second.isin(REFUSED[kinds])
-    kappa = cohen_kappa(first, second)
-    assert f"| {row} | {kappa.value:.2f} | [{kappa.lower:.2f}, {kappa.upper:.2f}] |" in PAGE
+    cells = []
+    for of in (table[~fresh(table)], table[fresh(table)]):
+        both = of[of["second_kind"] != ""]
+        first, second = both["kind"], both["second_kind"]
+        if kinds:
+            first, second = first.isin(REFUSED[kinds]), second.isin(REFUSED[kinds])
+        kappa = cohen_kappa(first, second)
+        cells.append(f"{kappa.value:.2f} [{kappa.lower:.2f}, {kappa.upper:.2f}]")
+    assert f"| {row} | {cells[0]} | {cells[1]} |" in PAGE
 
 
 def test_counts_are_those_of_the_page(table):
     for kind in KINDS:
         counts = [((table["split"] == split) & (table["final_kind"] == kind)).sum() for split in SPLITS]
-        assert f"| `{kind}` | {counts[0]} | {counts[1]} |" in PAGE
+        assert f"| `{kind}` | {' | '.join(map(str, counts))} |" in PAGE
     changed = (table["kind"] != table["final_kind"]) | (table["label"] != table["final_label"])
-    assert f"that changed {changed.sum()} " in PAGE
+    assert f"that changed {changed[~fresh(table)].sum()} " in PAGE
+    assert f"changed {changed[fresh(table)].sum()} of the second" in PAGE
 
 
 def test_equal_texts_in_equal_wordings_have_equal_labels(table):
@@ -123,7 +146,7 @@ def test_equal_texts_in_equal_wordings_have_equal_labels(table):
 
 def test_a_detector_gets_the_table_as_columns(table):
     found = texts(table)
-    assert len(found.prompts) == len(found.label_words) == len(found.finish_reasons) == 1024
+    assert len(found.prompts) == len(found.label_words) == len(found.finish_reasons) == 1024 + 1142
     assert found.prompts[1].endswith(table["asked"][1])
     assert json.loads(json.dumps(found.label_words[0])).keys() == label_words(table["task"][0]).keys()
 
