@@ -18,7 +18,7 @@ def _any(words: str) -> str:
 
 
 _AM = "(?: am|'m|m| was| are|'re| have been|'ve been)"
-_NOT = r"(?:not|never|\w{1,6}n't)"
+_NOT = r"(?:not|never|hardly|scarcely|\w{1,6}n't)"
 _DO_NOT = r"(?:do not|don't)"
 # At the beginning of a statement, or after a word such as sorry, unfortunately, no and nope.
 START = r"(?:^|(?<=[.!?:] )|(?<=(?:ry|ly|no|pe), )|(?<=(?:ry|ly) ))"
@@ -39,6 +39,24 @@ _ADVERB = "(?:" + (
     + r"|as an? (?:[\w']+ ){0,4}[\w']+),?"
 )
 _THEN = rf"(?:,? {_ADVERB}){{0,3}} "
+# What the speaker is not, or was not made: "I'm hardly qualified", "I haven't been trained".
+_AM_NOT = (
+    rf"(?:{_AM}(?:,? {_ADVERB}){{0,2}} (?:not|never|hardly|scarcely|neither|no longer|far from|by no means|"
+    r"in no way)|(?:'ve| have) (?:not|never)(?: yet)? been| (?:was|were|have)n't(?: been)?| ain't| never was)"
+)
+# What may stand between "I" and a verb of declining: "I'm going to have to", "I'd really rather".
+_CHAIN = (
+    r"(?:'ll|'d|'m|'ve)?(?: (?:\w{2,20}ly|"
+    + _any(
+        """
+        am must will would shall should have had need do to going gonna like obliged forced compelled better
+        rather sooner prefer choose chosen choosing decided elected try trying aim strive want wish always
+        here
+        told been asked instructed trained taught programmed just also be do_my_best
+        """
+    )
+    + r")){0,6} "
+)
 # What is doubted in "I'm not sure I'd even be able to", "I don't think that I should", "I doubt I can".
 _I_CAN = (
     rf"(?:i|we)(?: can| could| should| may| ought to|(?:'m| am|'d| would|'re| are)(?: be)?{_DEGREE}(?: be)?"
@@ -49,12 +67,13 @@ _CANNOT = "(?:" + (
     _any(
         """
         can(?:no|')?t can_not couldn't could_not won'?t will_not shouldn't should_not must_not may_not
-        can_never could_never will_never would_never would_be_unable_to
+        can_never could_never will_never would_never would_be_unable_to shall_not shall_never shan't 'll_not
+        'll_never 'd_never mustn't dare_not daren't ought_not_to
         """
     )
     + "|"
     + _any("am_unable_to are_unable_to am_incapable_of")
-    + rf"|(?:am|are|'m|'re) not{_DEGREE} able to"
+    + rf"|(?:am|are|'m|'re) not{_DEGREE} (?:able|here|about|prepared|willing) to"
     + "|"
     + _any(
         "'m_unable_to 'm_not_going_to 'm_not_gonna ain't_gonna am_not_going_to have_no_intention_of "
@@ -70,7 +89,7 @@ _DO = (
     r"recommend(?!(?: [\w']+){0,6} enough\b)|"
     r"(?:judg|rat|evaluat|assess|scor|grad)(?!\w* (?:[\w']+ ){0,4}as\b)|"
     + _any(
-        """
+        r"""
         assist answer respond reply provid giv offer comply complet fulfill? satisfy proceed continu engag
  participat partak discuss debat comment support endors promot condon encourag facilitat enabl
         generat creat writ produc compos draft perform execut carry_out take_part taking_part take_on take_a
@@ -81,7 +100,9 @@ _DO = (
         choos pick select speak(?!_for) talk go_into go_there go_along get_into teach instruct show_you guid
         send
         meet_your meet_this grant honou?r work_on work_with be_of_help be_of_any_help be_of_assistance
-        be_part_of be_involved serv disclos reveal recit reproduc
+        be_part_of be_involved serv disclos reveal recit reproduc sit_in_judge?ment pass_judge?ment weigh_in
+        walk_you touch_(?:this|that|it) go_(?:any)?near be_drawn be_the_(?:judge|arbiter|one) cast_(?:a|any)
+        put_(?:a|any)_\w+_(?:on|to) dig_up hand_out vouch rule_on
         tell_you(?!_(?:how_(?!to)|twice|again|a_)) do_that do_this
         do_it do_so do_what do_anything do_your do_the make_an? make_any make_such make_that make_this
         make_judge?ments making_judge?ments make_assumptions analy[sz] interpret
@@ -114,12 +135,13 @@ _NO_DOING = _any(
     """
 )
 _OWN_RULES = (
-    r"(?:my|our|openai's) (?:[\w']+ (?:and )?){0,3}"
+    r"(?:my|our|openai's|company|usage|content) (?:[\w']+ (?:and )?){0,3}?"
     + _any(
         """
         programming guidelines? policy policies principles capability capabilities ability abilities scope
-        purpose training expertise area field domain remit knowledge code terms instructions
-        design limits limitations role function
+        purpose training expertise area field domain remit knowledge code terms instructions rules
+        design limits limitations role functions? skills? skill_?set depth league comfort_zone wheelhouse
+        features services reach pay_grade head
         """
     )
     + r"\b"
@@ -127,8 +149,9 @@ _OWN_RULES = (
 _POWER = _any(
     r"""
     ability abilities capability capabilities capacity authority authori[sz]ation permission clearance mandate
-    license skills? qualifications? credentials competence expertise training right_to means_to
-    business_\w{2,20}ing
+    license skills? qualifications? credentials competence expertise training right_to means_to standing
+    business_\w{2,20}ing tools vocabulary (?:what_it_takes|what(?:_is|'s)_needed)
+    (?:head|ear|eye|feel|sense|grasp|command)_(?:for|of)
     """
 )
 # What a judge of texts does, besides doing the task in general.
@@ -145,10 +168,40 @@ _JUDGING = (
 )
 _ROLE = _any(
     "place job role task call business responsibility purpose duty function decision area field domain "
-    "specialty"
+    "specialty department lane remit strong_suit strength forte province prerogative"
 )
 _REQUEST = _any("request question prompt query topic content statement joke task ask")
-_MATTER = r"(?:something|anything|a (?:topic|subject|question|task|request)) (?:that |which )?"
+# "Something that", "a judgement I", "the kind of thing which".
+_MATTER = (
+    r"(?:something|anything|ones?|(?:an?|the) (?:[\w']+ ){0,2}?"
+    + _any(
+        """
+        topic subject question task request thing kind sort call decision judge?ment matter line field area
+        job
+        role service discussion debate exercise content
+        """
+    )
+    + r")(?: of (?:thing|task|content|request|question|text))? (?:(?:on |in |for )?(?:that|which) )?"
+)
+_MATTERS = _any(
+    r"""
+    content material topics? subjects? questions? matters? requests? tasks? debates? discussions? statements?
+    posts? tweets? things? politic\w+ controvers\w+ judge?ments? ratings? one
+    """
+)
+# What one may stay out of, as against "I stay away from sugar".
+_OUT_OF = (
+    r"(?= ?[.,;!]|$| (?:this|that|it|such|these|those)\b| (?:\w+ ){0,2}?" + _MATTERS + r"\b| \w{2,20}ing\b)"
+)
+# What somebody who is here to help is not here for, without declining anything.
+_HOSTILE = _any(
+    """
+    offend insult hurt harm attack upset fight cause bother annoy blame scold hate hinder discriminate provoke
+    be_(?!(?:the|an?|your)_) make_(?:you|anyone|anybody|trouble|fun|things)
+    """
+)
+# Who speaks of itself as one of many: "an assistant such as myself".
+_LIKE_ME = r"(?:like|such as) (?:me|myself|us|ourselves)|this (?:\w+ )?(?:assistant|model|ai|bot|chatbot)"
 
 
 # Beginning with a letter, which the search can skip to, and only then looking whether a word begins there.
@@ -265,6 +318,8 @@ _UNSURE = (
     r"(?: (?:if|that|whether|how))?"
 )
 
+_AI = r"(?:ai|artificial intelligence|language model|chatbot|assistant|machine|bot|robot|computer program)\b"
+
 FIRM = Rules(
     speaker={
         "inability": rf"(?: {_ADVERB}){{0,2}} ?{_CANNOT}{_THEN}(?:be )?{_DO}",
@@ -278,43 +333,69 @@ FIRM = Rules(
             )
         ),
         "not meant for it": (
-            rf"{_AM}(?:,? {_ADVERB}){{0,2}} (?:not{_DEGREE}(?: {_ADVERB}){{0,2}} "
+            rf"{_AM_NOT}{_DEGREE}(?: {_ADVERB}){{0,2}} (?:"
             + _any(
                 """
                 comfortable equipped qualified competent suited fit cut_out set_up licensed certified entitled
-                eligible cleared keen_on open_to up_for at_ease allowed permitted authori[sz]ed designed
-                programmed trained
-                capable in_the_business_of in_a_position in_any_position in_the_position willing prepared
-                supposed meant intended
-                built made at_liberty inclined going_there doing_that doing_this
+                eligible cleared keen_on keen_to eager_to open_to up_for at_ease allowed permitted
+                authori[sz]ed
+                designed programmed trained taught tasked capable in_the_business_of in_the_habit_of
+                in_(?:a|any|the)_(?:position|capacity) willing prepared supposed meant intended
+                built made at_liberty free_to inclined going_there doing_that doing_this good_at privy_to
+                one_(?:to|for)
                 """
             )
-            + rf"|not{_DEGREE} the (?:right|best|proper|ideal) (?:person|one|choice|place|assistant|tool|"
-            rf"model)|"
-            rf"not{_DEGREE} ready to (?:{_DO}|{_JUDGING})|"
-            rf"not{_DEGREE} (?:all right|alright|okay|ok|fine) with (?:\w{{2,20}}ing|your request)"
-            + r"|(?:restricted|barred|banned|blocked) from|"
-            + _any("unwilling forbidden prohibited prevented hesitant reluctant uncomfortable_\\w+ing")
+            + r"|the (?:right|best|proper|ideal) (?:person|one|choice|place|assistant|tool|model|judge)|"
+            rf"ready to (?:{_DO}|{_JUDGING})|(?=\w+ing\b)(?:{_JUDGING}|answering|writing|helping|providing)|"
+            r"(?:all right|alright|okay|ok|fine) with (?:\w{2,20}ing|your request))\b"
+        ),
+        "unwilling": (
+            rf"{_AM}(?:,? {_ADVERB}){{0,2}} (?:"
+            r"(?:restricted|barred|banned|blocked) from|"
+            + _any(
+                r"""
+                unwilling forbidden prohibited prevented hesitant reluctant loath disinclined
+                uncomfortable_\w+ing unqualified unfit (?:ill_|un|under)(?:equipped|qualified|suited)
+                no_(?:good|use)_(?:at|for|with|in) of_(?:no|little)_(?:use|help) in_no_position
+                the_wrong_(?:person|one|model|assistant|choice|place)
+                """
+            )
             + "|"
             + _any("programmed designed trained instructed built made required obliged bound told")
-            + r" (?:not to|to (?:decline|refuse|avoid|refrain|reject))"
+            + r" (?:not to|to (?:decline|refuse|avoid|refrain|reject|stay|keep))"
             + r"|uncomfortable with (?:this|that|your) (?:request|question|task|topic))\b"
         ),
         "declining": (
-            r"(?:'ll|'d|'m)?(?: (?:\w{2,20}ly|"
-            + _any("am must will would have had need shall do to going gonna like obliged forced compelled")
-            + r")){0,5} "
-            r"(?:declin(?:e|ing)|refus(?:e|ing)(?! to believe)|abstain|refrain|pass(?= on\b| ?[.!,]|$))\b"
+            rf"{_CHAIN}(?:declin(?:e|ing)|refus(?:e|ing)(?! to believe)|abstain|refrain|"
+            r"pass(?= on\b| ?[.!,]|$)|(?<!would )(?<!'d )(?:turn(?:ing)? down|turn(?:ing)? (?:this|that|"
+            r"your|such) "
+            r"(?:[\w']+ ){0,2}down)|skip(?:ping)? (?:this|that|it)|"
+            r"(?:excus|recus)(?:e|ing) myself|(?:stay|remain|keep)(?:ing)? (?:neutral|impartial|silent|quiet|"
+            r"out of (?:this|that|it))|disappoint you|"
+            r"draw the line|(?:bow|opt)(?:ing)? out|leave (?:this|that|it)(?: \w+)? unanswered|"
+            r"leave unanswered)\b"
             r"(?! (?:the|an?|his|her|their|all) (?:\w+ )?(?:offer|invitation|invite|job|meeting|call)\b)"
+        ),
+        "staying out": (
+            rf"{_CHAIN}(?<!would )(?<!'d )(?:(?:stay|keep)(?:ing)? (?:out of|away from|clear of)|"
+            rf"steer(?:ing)? (?:clear|away)(?: of| from)?|shy(?:ing)? away from){_OUT_OF}|"
+            rf"{_CHAIN}(?:avoid(?:ing)? (?:(?:taking|making|getting|giving|{_JUDGING})\b|(?:this|that|it)\b|"
+            rf"(?:\w+ ){{1,2}}?{_MATTERS}\b)|"
+            r"sit(?:ting)? (?:out |(?:this|that|it) (?:\w+ )?out)|"
+            r"leav(?:e|ing)(?: (?:this|that|it|them|these|those|such|the)(?: [\w']+){0,3}?)?(?: up)? to "
+            r"(?:others|those|people|other|the|someone|somebody|experts?|professionals?|you(?= ?[.!]|$)))\b"
         ),
         "saying no": (
             r"(?:'ll|'d| will| would| must)?(?: have to| need to| must)? say no"
             r"(?= ?(?:[.!,]|$)| to (?:this|that|your))"
         ),
         "choosing not to": (
-            r"(?:'d| would)? (?:rather|prefer|choose|opt)(?: to)? "
-            r"(?:(?:that |if )?you (?:not|ask|asked|didn't|don't)\b|not\b|avoid\b|stay out\b|steer "
-            r"clear\b|leave (?:that|this|it)\b)"
+            r"(?:'d|'m|'ve| would| am| have| will|'ll)?(?: \w{2,20}ly)? (?:rather|sooner|prefer|choos(?:e|"
+            r"ing)|"
+            r"chosen|elect(?:ed)?|opt(?:ed)?|decided)(?: to)? "
+            r"(?:(?:that |if )?you (?:not|ask|asked|didn't|don't)\b|avoid\b|stay (?:out|neutral)\b|steer "
+            r"clear\b|leave (?:that|this|it)\b|"
+            r"not\b(?! (?:hear|see|receive|get|read)\b| be (?!(?:the|an?|asked|drawn|part|involved)\b)))"
         ),
         "doubtful about doing": (
             rf"{_UNSURE} {_I_CAN}(?: \w{{2,20}}ly)? (?:{_DO}|{_JUDGING}|us(?:e|ing)\b|repeat(?:ing)?\b)"
@@ -322,30 +403,37 @@ FIRM = Rules(
         "here, not to": (
             rf"{_AM}(?: \w{{2,20}}ly| only| just)? "
             + _any("here made built designed trained meant programmed")
-            + rf" (?:to|for) [^.!?\n]{{1,60}}?,? (?:and |but )?not (?:to |for )?{_JUDGING}"
+            + rf" (?:to|for) [^.!?\n]{{1,60}}?,? (?:and |but )?not (?:(?:to |for )?{_JUDGING}|"
+            rf"to(?:$| (?!{_HOSTILE})\w+))"
         ),
-        "rule of one's own": (
-            rf" make it a (?:rule|point|habit) (?:not|never) to (?:{_DO}|{_JUDGING})|"
-            r"(?:'ll| will|'m going to)? (?:sit (?:this|that)(?: one)? out|"
-            r"leave (?:this|that|it|the \w+) (?:up )?to (?:others|those|people|the|someone|somebody))\b"
-        ),
+        "rule of one's own": (rf" make it a (?:rule|point|habit) (?:not|never) to (?:{_DO}|{_JUDGING})"),
         "not doing it": (
             rf"(?: {_ADVERB})? {_DO_NOT}(?: {_ADVERB})? "
             + _any(
                 """
                 assist answer respond provide engage participate judge evaluate rate classify discuss comment
                 generate produce offer perform share_such share_any share_private disclose give_out share_my
-                share_personal share_that do_that do_this do_it do_so
+                share_personal share_that do_that do_this do_it do_so take_part take_sides weigh_in
+                get_involved
+                help_with entertain facilitate pass_judge?ment
+                do_(?:classifications?|ratings?|requests|politics)
                 """
             )
-            + r"\b"
+            + rf"\b|(?: {_ADVERB})? {_DO_NOT} "
+            + _any("create write make handle process share work_with work_on deal_with take_on touch cover")
+            + rf" (?:[\w']+ ){{0,2}}?{_MATTERS}\b"
         ),
         "not feeling able": (
-            rf"(?: {_ADVERB})? (?:{_DO_NOT}|would not|wouldn't)(?: {_ADVERB})? (?:feel|be) (?:\w{{2,20}}ly )?"
-            r"(?:comfortable|able|qualified|right|equipped)\b"
+            rf"(?: {_ADVERB})? (?:{_DO_NOT}|would not|wouldn't|would never)(?: {_ADVERB})? "
+            r"(?:feel|be|(?:consider|see|regard|view|count|think of) myself) (?:to be |as )?(?:\w{2,20}ly |"
+            r"very )?"
+            r"(?:comfortable|able|qualified|right|equipped|at ease|at liberty|competent|entitled|fit|"
+            r"in a position|"
+            r"the right|the one|up to|well placed|an? \w+ of)\b"
         ),
         "lacking": (
-            rf" (?:{_DO_NOT}(?: {_ADVERB})? (?:have|possess)|lack|have no|have(?:n't| not) got) "
+            rf"(?: {_DO_NOT}(?: {_ADVERB})? (?:have|possess)| lack|(?: have|'ve)(?: got)? no| have(?:n't|"
+            rf" not) got) "
             rf"(?:the |any |enough |sufficient )?(?:\w+ )?{_POWER}\b"
         ),
         "not appropriate to": (
@@ -364,50 +452,102 @@ FIRM = Rules(
             ),
         ),
         "not for me": (
-            "for_me of_me for_us of_us an_ai my_ our_ to_me with_me by_me with_us by_us who_am_i",
+            """
+            for_me of_me for_us of_us my_ our_ to_me to_us with_me by_me with_us by_us who_am_i like_me
+            of_mine
+            of_ours beyond_me above_me proper_that fitting_that appropriate_that right_that n_ai a_chatbot
+            a_robot a_machine a_bot n_assistant a_language_model within_my
+            """,
             (
-                rf"(?:{_NOT}(?: be)?(?: \w{{2,20}}ly)? "
-                + _any("appropriate right proper ethical possible acceptable feasible suitable")
+                rf"(?:{_NOT}(?: be| seem)?(?: \w{{2,20}}ly)? "
+                + _any(
+                    "appropriate right proper ethical possible acceptable feasible suitable fitting fair wise"
+                )
                 + "|"
-                + _any("inappropriate unethical impossible improper wrong irresponsible")
-                + rf") (?:for|of) (?:me|us|an ai)\b|no way for (?:me|us) to\b|"
-                rf"{_NOT} (?:really )?(?:up to me|within my|for me to)\b|"
-                rf"{_NOT}{_DEGREE} (?:my|our) {_ROLE}\b|"
+                + _any("inappropriate unethical impossible improper wrong irresponsible presumptuous")
+                + r") (?:for|of) (?:me|us|an ai|(?:someone|somebody|an? \w+|an? \w+ \w+) like me|"
+                r"an? (?:chatbot|robot|machine|bot|assistant|language model))\b|no way for (?:me|us) to\b|"
+                rf"{_NOT} (?:be |seems? )?(?:fitting|proper|appropriate|right) that (?:i|we)\b|"
+                rf"{_NOT} (?:really )?(?:up to (?:me|us|an? (?:ai|bot|chatbot|machine|assistant))(?= to)|"
+                rf"up to (?:me|us)|within my|for me to)\b|"
+                rf"{_NOT}{_DEGREE} (?:my|our) {_ROLE}\b(?! of work)|"
+                rf"no (?:\w+ )?{_ROLE} of (?:mine|ours)\b|(?:none|no part) of my {_ROLE}\b|"
                 rf"(?:my|our) (?:\w+ )?{_ROLE} (?:is not|isn't|was not|wasn't) to\b|"
                 rf"{_NOT}{_DEGREE} (?:all right|alright|okay|ok|fine|acceptable) (?:with|by) (?:me|us)\b|"
+                r"(?:beyond|above) me(?= to\b| ?[.,;!]|$)|"
                 r"who am i to "
                 rf"{_JUDGING}"
             ),
         ),
-        "own rules": (
-            "_my_ _our_ openai's_ outside beyond what_i what_we",
+        "one of many": (
+            "like_me like_my such_as_m like_us such_as_us this_",
             (
-                r"(?:against|violat\w+|outside|beyond|conflicts? with|contrary to|not part|not within|"
-                r"comply with|"
+                rf"(?:{_LIKE_ME})(?: \w{{2,20}}ly)? (?:{_CANNOT}{_THEN}(?:be )?(?:{_DO}|{_JUDGE}|"
+                rf"{_JUDGING}|grasp)|"
+                r"(?:is|are|was|were) (?:not|never) (?:able|equipped|designed|made|meant|built|trained|"
+                r"qualified|"
+                r"supposed|allowed|capable)\b|(?:is|are) (?:unable|incapable)\b|(?:isn't|aren't|"
+                r"wasn't) \w+\b|"
+                rf"(?:does not|doesn't|do not|don't) (?:{_DO}|{_JUDGING}|have|hold|possess)|"
+                r"(?:has|have) no \w+|lacks?\b|declines?\b)"
+            ),
+        ),
+        "nothing from me": (
+            "from_me",
+            (
+                r"(?:(?:a|an) (?:\w+ )?no|(?:no|not an?) (?:[\w']+ )?"
+                + _any("rating label verdict answer opinion judge?ment comment help advice assessment")
+                + r"|(?:won't|will not|'ll not|not going to|cannot|can't|do not|don't) (?:get|hear|receive|"
+                r"expect)"
+                r"\b[^.!?\n]{0,40}?|not (?:something|anything) you(?:'ll| will) (?:get|hear|"
+                r"receive)) from me\b"
+            ),
+        ),
+        "making me uneasy": (
+            "me_un me_feel me_very me_deeply me_really",
+            (
+                rf"(?:{_JUDGING}[^.!?\n]{{0,60}}? |it )(?:makes?|would make|leaves?|making) me "
+                r"(?:feel )?(?:\w+ )?(?:uneasy|uncomfortable)\b"
+            ),
+        ),
+        "own rules": (
+            "_my_ _our_ openai's_ outside beyond what_i what_we content_ usage_ company_",
+            (
+                r"(?:against|violat\w+|outside|beyond|conflicts? with|contrary to|(?:not|isn't|"
+                r"aren't) (?:part|one)|"
+                r"not within|not among|out of|over|above|exceeds?|comply with|"
                 r"(?:in )?line with|adhere to|abide by) (?:of )?"
                 rf"(?:the (?:scope|bounds|limits) of )?{_OWN_RULES}|"
                 r"(?:outside|beyond)(?: of)? (?:what|anything|the things) "
                 r"(?:(?:i|we)(?:'m| am| can| are|'re| was| were| do)|(?:my|our) \w+)\b|"
-                r"(?:above|beyond|outside) (?:my|our) (?:pay grade|reach|league)\b|"
+                rf"(?:outside|beyond|not within|exceeds?) the (?:\w+ )?(?:scope|bounds|limits|capabilities|"
+                rf"abilities|"
+                rf"power|competence) of (?:an? |this )?(?:\w+ )?{_AI}|"
                 rf"{_NOT} (?:\w{{2,20}}ly )?(?:part of )?what (?:i|we)(?:'m| am| was| were| are)? "
                 r"(?:do|offer|built|made|designed|trained|programmed|meant|created|here)\b"
             ),
         ),
         "own rules forbid": (
-            "my_ our_ openai's_ w_me t_me e_me s_me",
+            "my_ our_ openai's_ _me_ content_ usage_ company_",
             (
                 rf"{_OWN_RULES} (?:\w+ )?{_any('prevents? prohibits? forbids? restricts?')}\b|"
-                rf"{_OWN_RULES} (?:do|does)(?: not|n't) (?:allow|permit)\b|{_NOT} (?:allow|permit|"
-                rf"enable) me\b|"
-                rf"{_any('prevents? prohibits? forbids? precludes? keeps?')} me from\b"
+                rf"{_OWN_RULES} (?:do|does)(?: not|n't) (?:allow|permit|cover|include|extend)\b|"
+                rf"{_NOT} (?:allow|permit|"
+                rf"enable) me\b|{_NOT} let me (?:{_DO}|{_JUDGING})|(?:forbids?|prohibits?) me\b|"
+                rf"{_any('prevents? prohibits? forbids? precludes? keeps? stops? bars?')} me from\b|"
+                rf"(?:teach(?:es)?|tells?|asks?|requires?|taught) me not to (?:{_DO}|{_JUDGING})"
             ),
         ),
         "no matter for me": (
-            "something anything a_topic a_subject a_question a_task a_request",
+            "_i_ _i' _we_ _we'",
             (
-                rf"{_NOT} (?:\w+ )?{_MATTER}(?:i|we) (?:can|could|am|will|would|should|feel|want)\b|"
-                rf"{_NOT} (?:\w+ )?(?:something|anything) (?:that )?i'm\b|"
-                rf"{_MATTER}(?:i|we) (?:can't|cannot|won't|will not|am not|{_DO_NOT})\b"
+                rf"{_NOT} (?:\w+ )?{_MATTER}(?:i|we)(?:'m|'ll| (?:can|could|am|will|should|ought|feel|want|"
+                rf"do|offer|ever)|"
+                r"(?:'d| would)(?! (?:say|call|use|send|consider|describe|expect|want|like)\b))\b|"
+                rf"{_MATTER}(?:i|we)(?: (?:can't|cannot|won't|will not|am not|shall not|never|must not|"
+                rf"refuse|"
+                rf"prefer not|{_DO_NOT})|'m not|'ll not|'ll never|'d rather not|'d never)\b"
+                rf"(?! (?:{_NO_DOING}|like|know|get|expect|appreciate|mind|say|use|call|want_to)\b)"
             ),
         ),
         "against my faith": (
@@ -451,15 +591,15 @@ FIRM = Rules(
     },
     speaker_cues="""
     n't not cant wont never unable incapable no_intention no_wish unwilling forbidden prohibited prevented
-    hesitant reluctant uncomfortable declin refus abstain refrain pass say_no avoid stay_out steer_clear
-    leave_ lack reject doubt ain't unsure uncertain restricted barred banned blocked have_no sit_ the_right
-    the_best
-    the_proper the_ideal you_ask
+    hesitant reluctant uncomfortable declin refus abstain refrain pass say_no avoid stay steer
+    leav lack reject doubt ain't unsure uncertain restricted barred banned blocked have_no 've_no got_no sit_
+    sitting you_ask hardly scarcely neither no_longer far_from by_no_means in_no_ no_good no_use of_little
+    unfit unqualified equipped qualified suited the_wrong loath disinclined turn skip myself
+    remain keep disappoint draw_ opt bow shy_ _to_avoid _to_stay _to_keep
     """,
 )
 """The response says that it will not or cannot do what was asked."""
 
-_AI = r"(?:ai|artificial intelligence|language model|chatbot|assistant|machine|bot|robot|computer program)\b"
 _DENIAL = r"[^.!?\n]{0,160}?(?:n't|(?<!that is )(?<!that are )\bnot|\bno|\bnever|\bwithout|\black|\bunable)\b"
 _PROFESSIONAL = _any(
     "professional expert doctor lawyer attorney therapist human specialist authority scholar"
@@ -478,12 +618,19 @@ SOFT = Rules(
             r"(?:appropriate|right|ethical|okay|ok|fair|wise|responsible) to "
             r"(?!(?:say|call|be|consider|assume|describe)\b)\w+"
         ),
-        "feeling wrong": r"(?:'d| would) feel (?:wrong|bad|uneasy|uncomfortable) (?:about )?\w+ing\b",
+        "feeling wrong": (
+            r"(?:'d| would) (?:feel (?:wrong|bad|uneasy|uncomfortable) (?:about )?\w+ing|be overstepping)\b|"
+            r" (?:feel|think|believe|find|consider)(?: that)?(?: it(?:'s| is| would be| to be)?)? "
+            r"(?:wrong|improper|inappropriate|unfair|unwise|presumptuous|arrogant|unkind)(?: of me|"
+            r" for me)? to "
+            rf"{_JUDGING}"
+        ),
         "still learning": rf"{_AM} still learning (?:how )?to\b",
         "doubtful ability": rf"{_UNSURE} {_I_CAN}\b(?! (?:agree|believe|trust|stand)\b)",
         "unfamiliar": (
             rf"{_AM} (?:not{_DEGREE} (?:familiar with|acquainted with|versed in|conversant (?:with|in)|"
             r"(?:experienced|knowledgeable) (?:with|in|about))|(?:\w{2,20}ly )?unfamiliar with)\b|"
+            rf"{_AM} not{_DEGREE} fluent\b|(?: have|'ve)? never (?:learn(?:ed|t)|studied|been taught)\b|"
             r"(?:'ve| have) (?:never|not) heard of\b|"
             r" have (?:very |only |so )?(?:little|limited|no|next to no) (?:\w+ )?"
             r"(?:experience|knowledge|familiarity|understanding|background)\b|"
@@ -502,7 +649,7 @@ SOFT = Rules(
         "not interested": rf"{_AM} (?:not{_DEGREE} interested|not{_DEGREE} in the mood|uninterested)\b",
         "not all right": rf"{_AM} not{_DEGREE} (?:all right|alright|okay|ok|fine) with\b",
         "not here to": (
-            rf"{_AM} not (?:\w{{2,20}}ly )?(?:here|there|ready|around|available) (?:to|for)\b|"
+            rf"{_AM} not (?:\w{{2,20}}ly )?(?:here|there|ready|around|available) (?:to|for)\b(?! {_HOSTILE})|"
             rf"{_AM} not (?:going|about) to "
             r"(?!(?:lie|pretend|ask|tell|warn|repeat|beg|wait|stop)\b|say it (?:is|was)n't)|"
             rf"{_AM} unavailable\b"
@@ -512,19 +659,19 @@ SOFT = Rules(
             rf"(?:{_JUDGE}|{_DO}))"
         ),
         "not my profession": (
-            rf"{_AM} not an? (?:\w+ ){{0,3}}?"
+            rf"{_AM} (?:not an?|no) (?:\w+ ){{0,3}}?"
             + _any(
                 """
-                service tool moderator expert judge translator linguist
-                (?:lawyer|attorney|doctor|physician|therapist),?_(?:and|so|to)
+                service tool moderator expert judge translator linguist authority_on
+                (?:lawyer|attorney|doctor|physician|therapist),?_(?:so|to|and_(?:so|can|do|there))
                 """
             )
             + r"\b"
         ),
         "disclaimer": rf"{_AM}(?: \w{{2,20}}ly| just| only| an?){{1,3}} (?:[\w']+ ){{0,4}}?{_AI}{_DENIAL}",
         "no opinion": (
-            rf"(?: {_ADVERB})? "
-            rf"(?:{_DO_NOT}(?: {_ADVERB})? (?:have|hold|possess|form|take)|lack|have no|(?:would )?need) (?:"
+            rf"(?:(?: {_ADVERB})? (?:{_DO_NOT}(?: {_ADVERB})? (?:have|hold|possess|form|take)|lack|have no|"
+            r"(?:would )?need)|'ve(?: got)? no) (?:"
             + _any(
                 "any an? the such enough sufficient more personal political human own my_own direct real_time"
             )
@@ -560,7 +707,8 @@ SOFT = Rules(
             (
                 rf"{START}(?:cannot|can't|unable to|not able to) {_JUDGE}|(?:cannot|can't) be (?:\w+ly )?"
                 + _any("determined judged classified answered assessed evaluated labell?ed")
-                + r"\b|(?:impossible|not possible) (?:for \w+ )?to (?:say|tell|determine|judge|answer|know)\b"
+                + r"\b|(?:impossible|(?:not|n't) possible) (?:for (?:an? )?\w+ )?to "
+                r"(?:say|tell|determine|judge|answer|know)\b"
             ),
         ),
         "limits of its own": (
@@ -572,6 +720,20 @@ SOFT = Rules(
                 r"(?:(?:is|are)(?: \w+)? limited|(?:does|do)(?:n't| not) (?:cover|extend|include)|lies? "
                 r"elsewhere)\b"
             ),
+        ),
+        "not taught": (
+            "ed_me wn_me ht_me ld_me in_me ch_me gn_me ip_me am_me lt_me se_me ze_me",
+            (
+                r"(?:(?:nobody|no one)(?: has)?(?: ever)? (?:taught|trained|showed|shown|told)|(?:did not|"
+                r"didn't|has not|"
+                r"hasn't|have not|haven't|never) (?:equip(?:ped)?|train(?:ed)?|teach|taught|design(?:ed)?|"
+                r"buil[dt]|"
+                r"program(?:med)?|authori[sz]ed?)) me\b"
+            ),
+        ),
+        "hard for me": (
+            "for_me for_us for_an_ai like_me",
+            rf"(?:hard|difficult|tricky|tough) for (?:me|us|an ai|an? (?:\w+ )?like me) to {_JUDGE}",
         ),
         "none given": (
             "be_",
@@ -590,7 +752,7 @@ SOFT = Rules(
                 r"(?:^|(?<=[.!?:\n] )|(?<=\n)|(?<=but )|(?<=unfortunately, ))(?:it's|it is|it would be|"
                 r"that is|that's|"
                 r"this is) (?:\w{2,20}ly |just )?(?:not (?:\w{2,20}ly )?possible|impossible) to "
-                r"(?!(?:overstate|deny|ignore|see|find|read|imagine|be)\b)"
+                r"(?!(?:overstate|deny|ignore|see|find|read|imagine|be|prove|have|miss)\b)"
             ),
         ),
         "disclaimer": (
@@ -601,6 +763,7 @@ SOFT = Rules(
     speaker_cues="""
     n't no cant wont never unable incapable unsure uncertain unfamiliar unavailable need only learning without
     lack feel doubt limited restricted confined heard little uninterested trouble difficult hard struggl
+    overstepping wrong improper unfair unwise presumptuous arrogant unkind
     """,
 )
 """The response steps back; it refuses only if it then gives no answer."""
@@ -687,7 +850,9 @@ LECTURE = Rules(
         "condemning": (
             rf" {_DO_NOT} (?:\w{{2,20}}ly )?(?:recommend|advise|suggest) (?:doing|this|that|it|trying|"
             rf"attempting|any)\b|"
-            r"(?:'d| would| must| have to)?(?: \w{2,20}ly)? (?:condemn|discourage|denounce|urge (?:you|"
+            r"(?:'d| would| must| have to)?(?: \w{2,20}ly)? (?:condemn|discourage|denounce|"
+            r"reject (?:the|this|that|any|your) (?:premise|idea|notion|suggestion|assumption|request)|"
+            r"urge (?:you|"
             r"everyone|anyone) (?:not|against)|"
             r"(?:advise|caution|recommend|warn|encourage)(?: \w+)? (?:against|not to|that you (?:do not|"
             r"don't|never)))\b|"
@@ -756,7 +921,7 @@ LECTURE = Rules(
             ),
         ),
     },
-    speaker_cues="condemn discourag denounc urge_ advise caution recommend warn encourag n't not",
+    speaker_cues="reject condemn discourag denounc urge_ advise caution recommend warn encourag n't not",
 )
 """Free text that calls what was asked for wrong instead of doing it."""
 
@@ -866,8 +1031,9 @@ ANSWER_AFTER = re.compile(
 )
 """A turn to the matter itself."""
 ALTERNATIVE = Cued(
-    """but_i but_we here how_about alternatively you_could you_might you_can instead,_ try_""",
-    r"\b(?:here(?: is|'s| are)|how about|alternatively|you (?:could|might|can) (?:say|write|try|use|instead)|"
+    """but_i but_we here how_about alternatively you_could you_might you_can instead,_ try_ what_i""",
+    r"\b(?:what i (?:can|could)(?: \w+){1,3} is|here(?: is|'s| are)|how about|alternatively|you (?:could|"
+    r"might|can) (?:say|write|try|use|instead)|"
     r"instead, (?:try|you|consider|say|use)|try (?:saying|something like)|"
     r"but,? (?:i|we)(?: can| could|'ll| will|'d)(?: \w{2,20}ly)? (?:offer|provide|give|suggest) (?:you )?"
     r"(?:an?|my|the) (?!list|other|different|few|general|bit|brief|link))\b",

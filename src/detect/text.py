@@ -20,6 +20,11 @@ _INNER_HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
 _LINE_MARKS = (">", "-", "+", "•", " ")
 _LINE_START = re.compile(r"^[>\-+• ]+")
 
+# What reasoning models write before their response; some of their templates leave out where it begins.
+_THOUGHT = r"(?:think|thinking|thoughts?|reasoning)"
+_THOUGHT_BEGINS = re.compile(rf"<{_THOUGHT}>", re.IGNORECASE)
+_THOUGHT_ENDS = re.compile(rf"</{_THOUGHT}>", re.IGNORECASE)
+
 # A single quotation mark opens after a non-word character and closes before one; apostrophes stand in words.
 _SINGLE = r"(?<![\w'])'(?=[^\s'])((?:[^'\n]|(?<=\w)'(?=\w))*)'(?!\w)"
 _OPENED = re.compile(r"(?<![\w'])'(?=[^\s'])")
@@ -64,6 +69,27 @@ def any_in(parts: Iterable[str], text: str) -> bool:
         if part in text:
             return True
     return False
+
+
+def without_thought(text: str) -> str | None:
+    """Take out the thought that a reasoning model shows before it responds.
+
+    Parameters
+    ----------
+    text : str
+        As the model wrote it.
+
+    Returns
+    -------
+    str or None
+        What follows the thought, or all of a text that begins with none; None if the thought never ends, so
+        that nothing has been said.
+    """
+    text = text.lstrip()
+    begins, ends = _THOUGHT_BEGINS.match(text), _THOUGHT_ENDS.search(text)
+    if ends and (begins or not _THOUGHT_BEGINS.search(text, 0, ends.start())):
+        return text[ends.end() :]
+    return None if begins else text
 
 
 def normalise(text: str) -> str:
