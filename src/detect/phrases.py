@@ -480,7 +480,7 @@ FIRM = Rules(
             ),
         ),
         "one of many": (
-            "like_me like_my such_as_m like_us such_as_us this_",
+            "like_me like_my such_as_m like_us like_our such_as_us such_as_our this_",
             (
                 rf"(?:{_LIKE_ME})(?: \w{{2,20}}ly)? (?:{_CANNOT}{_THEN}(?:be )?(?:{_DO}|{_JUDGE}|"
                 rf"{_JUDGING}|grasp)|"
@@ -504,14 +504,14 @@ FIRM = Rules(
             ),
         ),
         "making me uneasy": (
-            "me_un me_feel me_very me_deeply me_really",
+            "uneasy uncomfortable",
             (
                 rf"(?:{_JUDGING}[^.!?\n]{{0,60}}? |it )(?:makes?|would make|leaves?|making) me "
                 r"(?:feel )?(?:\w+ )?(?:uneasy|uncomfortable)\b"
             ),
         ),
         "own rules": (
-            "_my_ _our_ openai's_ outside beyond what_i what_we content_ usage_ company_",
+            "_my_ _our_ openai's_ outside beyond what_i what_we content_ usage_ company_ not_within exceed",
             (
                 r"(?:against|violat\w+|outside|beyond|conflicts? with|contrary to|(?:not|isn't|"
                 r"aren't) (?:part|one)|"
@@ -528,7 +528,7 @@ FIRM = Rules(
             ),
         ),
         "own rules forbid": (
-            "my_ our_ openai's_ _me_ content_ usage_ company_",
+            "my_ our_ openai's_ _me content_ usage_ company_",
             (
                 rf"{_OWN_RULES} (?:\w+ )?{_any('prevents? prohibits? forbids? restricts?')}\b|"
                 rf"{_OWN_RULES} (?:do|does)(?: not|n't) (?:allow|permit|cover|include|extend)\b|"
