@@ -9,16 +9,20 @@ from src.app import hydra_main
 
 def check(cfg: DictConfig) -> None:
     """Find what is wrong with the configuration before any job starts; loads no model."""
+    from src.detect.decided import check_decides
     from src.detect.registry import check_detector
-    from src.engines.registry import check_engine
+    from src.engines.registry import check_can_stop, check_engine
     from src.engines.settings import read_settings
     from src.study.designs import check_design
     from src.study.reading import read_factors
 
     plain = _plain(cfg)
-    read_settings(plain["generation"])
+    settings = read_settings(plain["generation"])
     check_design(plain["design"])
     check_detector(plain["detector"])
+    if settings.stop_when_decided:
+        check_can_stop(plain["engine"])
+        check_decides(plain["detector"])
     read_factors(plain)
     check_engine(plain["model"], plain["engine"])
 

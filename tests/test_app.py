@@ -43,6 +43,12 @@ GENERATE = [
     ("detector.refused=ful", r"unknown detector.refused 'ful'; did you mean full"),
     ("persona=none,muslim", r"add -m for one job per value"),
     ("generation.seed=", r"generation.seed must be a whole number"),
+    ("generation.stop_when_decided=1", r"generation.stop_when_decided must be true or false, received 1"),
+    ("generation.stop_when_decided=true engine=openai", r"engine 'openai' cannot end a response"),
+    ("generation.stop_when_decided=true engine=vllm", r"engine 'vllm' cannot end a response"),
+    ("generation.stop_when_decided=true engine=simulated", r"engine 'simulated' cannot end a response"),
+    ("generation.stop_when_decided=true detector.refused=full", r"whether a refusal is full shows only"),
+    ("generation.stop_when_decided=true detector=judge", r"detector 'judge' is another"),
 ]
 
 FIT = [

@@ -23,7 +23,7 @@ class Texts:
     label_words: Sequence[LabelWords | None]
     """The labels they had to choose from; None for free text."""
     finish_reasons: Sequence[str | None]
-    """``stop``, ``length`` (cut by the token limit) or ``error``; None where unknown."""
+    """``stop``, ``length`` (cut by the limit), ``decided`` (not cut) or ``error``; None where unknown."""
 
     @classmethod
     def of(cls, responses: Sequence[str]) -> "Texts":

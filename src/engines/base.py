@@ -1,13 +1,13 @@
 """The interface that every engine fulfils: render a prompt, then answer many of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 from src.study.prompts import Prompt
 
 SystemRole = Literal["native", "folded", "none"]
-FinishReason = Literal["stop", "length", "error"]
+FinishReason = Literal["stop", "length", "decided", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class GenerationSettings:
     """Nucleus of the sampling distribution, in (0, 1]."""
     seed: int
     """Root of the seeds of the single responses."""
+    stop_when_decided: bool = False
+    """Whether a response ends where its outcome is decided; see `Job.decided`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,9 @@ class Job:
     """Seed of this response alone, so that order and batching do not change it."""
     levels: tuple[tuple[str, str], ...]
     """Factor levels such as ``(("persona", "muslim"), ...)``; only the simulated engine reads them."""
+    decided: Callable[[str], bool] | None = None
+    """Whether the text so far decides the outcome, so that writing ends; None: never. Engines ask it now and
+    then, and only those whose module says ``CAN_STOP``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,8 @@ class Response:
     new_tokens: int
     """Tokens generated, the end token included."""
     finish_reason: FinishReason
-    """``stop``: the model ended; ``length``: cut by the limit; ``error``: no answer was had (text empty)."""
+    """``stop``: the model ended; ``length``: cut by the limit; ``decided``: ended by `Job.decided`;
+    ``error``: no answer was had (text empty)."""
     batch_size: int
     """Sequences decoded together with this one."""
 

@@ -25,7 +25,27 @@ def generation_hash(settings: GenerationSettings) -> str:
     str
         Sixteen hexadecimal digits.
     """
-    return _digest(json.dumps(dataclasses.asdict(settings), sort_keys=True).encode(), size=8)
+    return _digest(settings_json(settings).encode(), size=8)
+
+
+def settings_json(settings: GenerationSettings) -> str:
+    """Write the generation settings down as the data keep them.
+
+    Parameters
+    ----------
+    settings : GenerationSettings
+        How responses are drawn.
+
+    Returns
+    -------
+    str
+        JSON with sorted keys; ``stop_when_decided`` only where it is on, so that turning it off again finds
+        what was asked without it.
+    """
+    kept = dataclasses.asdict(settings)
+    if not settings.stop_when_decided:
+        del kept["stop_when_decided"]
+    return json.dumps(kept, sort_keys=True)
 
 
 def prompt_key(

@@ -1,7 +1,7 @@
 """Finds an engine by name: ``conf/engine/<name>.yaml`` and ``src/engines/<name>.py`` make one.
 
 An engine's module has two functions: ``check(model_cfg, engine_cfg)``, quick and without loading anything,
-and ``create(model_cfg, engine_cfg) -> Engine``.
+and ``create(model_cfg, engine_cfg) -> Engine``. One that can end a response early says ``CAN_STOP = True``.
 """
 
 import importlib
@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from src.engines.base import Engine
-from src.errors import unknown
+from src.errors import InputError, unknown
 from src.study.paths import CONF
 
 
@@ -36,6 +36,26 @@ def check_engine(model_cfg: Mapping[str, Any], engine_cfg: Mapping[str, Any]) ->
         no complete copy is cached, or a setting has no such value.
     """
     _module(engine_cfg).check(model_cfg, engine_cfg)
+
+
+def check_can_stop(engine_cfg: Mapping[str, Any]) -> None:
+    """Make sure that an engine can end a response once its outcome is decided.
+
+    Parameters
+    ----------
+    engine_cfg : mapping
+        One file of ``conf/engine``.
+
+    Raises
+    ------
+    InputError
+        If the engine is unknown or cannot.
+    """
+    if not getattr(_module(engine_cfg), "CAN_STOP", False):
+        raise InputError(
+            f"engine {engine_cfg['name']!r} cannot end a response once it is decided; "
+            "use generation.stop_when_decided=false, or engine=transformers"
+        )
 
 
 def create_engine(model_cfg: Mapping[str, Any], engine_cfg: Mapping[str, Any]) -> Engine:

@@ -35,7 +35,15 @@ def read_settings(node: Mapping[str, Any]) -> GenerationSettings:
         temperature=_number(node, "temperature", "zero (greedy) or above", least=0),
         top_p=_number(node, "top_p", "above 0 and at most 1", least=1e-6, most=1),
         seed=int(_number(node, "seed", "a whole number of at least zero", whole=True, least=0)),
+        stop_when_decided=_switch(node, "stop_when_decided"),
     )
+
+
+def _switch(node: Mapping[str, Any], key: str) -> bool:
+    value = node.get(key, False)
+    if not isinstance(value, bool):
+        raise InputError(f"generation.{key} must be true or false, received {value!r}")
+    return value
 
 
 def _number(

@@ -2,7 +2,7 @@
 
 import importlib.util
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from src.engines.base import GenerationSettings, Identity, Job, Rendered, Response
@@ -21,6 +21,7 @@ from src.engines.local.requests import Completion, Request
 from src.errors import InputError, unknown
 from src.study.prompts import Prompt
 
+CAN_STOP = True
 SYSTEM_ROLES = ("auto", "native", "fold")
 QUANTIZATIONS = ("bnb-8bit", "bnb-4bit")
 
@@ -112,7 +113,7 @@ class TransformersEngine:
             if not ids or limit < 1:
                 yield Response(job.key, "", len(ids), 0, "error", 1)
             else:
-                requests.append(Request(index, ids, limit, job.seed))
+                requests.append(Request(index, ids, limit, job.seed, self._decided(job)))
         batch_size = None if self._batch_size == "auto" else int(self._batch_size)
         for completion in self._decoder.run(requests, settings, self._stop_ids(model), batch_size):
             yield self._response(jobs[completion.index], completion)
@@ -152,13 +153,20 @@ class TransformersEngine:
         self._model = self._decoder = None
         give_memory_back(self._device)
 
-    def _response(self, job: Job, completion: Completion) -> Response:
-        text = self._tokenizer.decode(
-            completion.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+    def _text(self, tokens: Sequence[int]) -> str:
+        text: str = self._tokenizer.decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+        return text
+
+    def _decided(self, job: Job) -> Callable[[Sequence[int]], bool] | None:
+        decided = job.decided
+        return None if decided is None else lambda tokens: decided(self._text(tokens))
+
+    def _response(self, job: Job, completion: Completion) -> Response:
         return Response(
             key=job.key,
-            text="" if completion.reason == "error" else text,
+            text="" if completion.reason == "error" else self._text(completion.tokens),
             prompt_tokens=len(job.rendered.token_ids or ()),
             new_tokens=len(completion.tokens),
             finish_reason=completion.reason,

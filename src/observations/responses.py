@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from src.engines.base import GenerationSettings, Identity, Response
-from src.engines.keys import generation_hash
+from src.engines.keys import generation_hash, settings_json
 from src.errors import InputError, unknown
 from src.files import written_aside
 from src.observations.planning import PlannedJob
@@ -292,7 +292,7 @@ class ResponseWriter:
         self._context = {
             **asdict(identity),
             "generation_hash": generation_hash(settings),
-            "generation": json.dumps(asdict(settings), sort_keys=True),
+            "generation": settings_json(settings),
             "versions": json.dumps(dict(versions), sort_keys=True),
         }
         self._limits = (rows, seconds)

@@ -6,14 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from src.detect.base import Detector, Texts
+from src.detect.decided import Decided
 from src.detect.outcomes import outcomes, refused_setting
 from src.detect.registry import create_detector
-from src.engines.base import Engine, GenerationSettings, Response
+from src.detect.rules import RuleDetector
+from src.engines.base import Engine, GenerationSettings, Job, Response
 from src.engines.registry import create_engine
 from src.errors import InputError
 from src.observations.planning import PlannedJob, plan_jobs
@@ -152,7 +154,7 @@ def ask(
                     progress.skip(skipped)
                     planned = {job.job.key: job for job in jobs}
                     loading += _seconds(engine.load) if jobs else 0
-                    for response in engine.generate([job.job for job in jobs], settings):
+                    for response in engine.generate(_to_ask(jobs, settings), settings):
                         writing += _seconds(partial(writer.add, planned[response.key], response))
                         asked += 1
                         errors += response.finish_reason == "error"
@@ -161,6 +163,18 @@ def ask(
         # The traceback of an error would keep the weights, and the next job of a sweep needs their memory.
         engine.close()
     return Done(asked, found, errors, time.monotonic() - began, loading, writing)
+
+
+def _to_ask(planned: list[PlannedJob], settings: GenerationSettings) -> list[Job]:
+    """Take the jobs of a plan, with what ends their responses early where that is asked for."""
+    if not settings.stop_when_decided:
+        return [one.job for one in planned]
+    rules = RuleDetector()
+    words = {labels: json.loads(labels) for labels in {one.task_labels for one in planned}}
+    return [
+        replace(one.job, decided=Decided(one.job.rendered.text, words[one.task_labels], rules))
+        for one in planned
+    ]
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -186,6 +187,26 @@ def test_every_limit_and_stop_ends_where_it_should(tiny):
         end = whole.index(stop) + 1 if stop is not None else limits[-1] + 1
         found = by_index(decode_slots(model, requests, GREEDY, frozenset({stop} - {None}), 5))
         assert found == {n: (whole[: min(n, end)], "stop" if n >= end else "length") for n in limits}
+
+
+@pytest.mark.parametrize("settings", [GREEDY, SAMPLED])
+def test_what_is_decided_ends_after_the_next_eighth_token(tiny, settings):
+    """The whole text up to there, alike in slots and padded, whatever else is decoded."""
+    model = tiny()
+    requests = make_requests(limits=(3, 8, 16, 24))
+    whole = by_index(decode_slots(model, requests, settings, STOPS, 7))
+    # Some token that is written in the middle; each request asks for itself.
+    asked = [replace(r, decided=lambda new: max(new[4:], default=0) >= 100) for r in requests]
+    expected = {}
+    for request in requests:
+        tokens, reason = whole[request.index]
+        ends = [n for n in (8, 16, 24) if n < len(tokens) and max(tokens[4:n]) >= 100]
+        expected[request.index] = (tokens[: ends[0]], "decided") if ends else (tokens, reason)
+    assert {reason for _, reason in expected.values()} == {"stop", "length", "decided"}
+    for slots in (1, 7, 64):
+        assert by_index(decode_slots(model, asked, settings, STOPS, slots)) == expected
+    for batch in (1, 5, 32):
+        assert by_index(decode_padded(model, asked, settings, STOPS, batch)) == expected
 
 
 def test_scores_that_are_no_numbers_end_their_own_sequence_alone(tiny):

@@ -1,5 +1,7 @@
 """The in-process engine on real weights: the embedded model, broken ones, little memory, small contexts."""
 
+from dataclasses import replace
+
 import psutil
 import pytest
 
@@ -32,6 +34,26 @@ def test_broken_weights_give_errors_not_text(tmp_path):
     for temperature in (0.0, 1.0):
         for response in answer(engine, jobs, temperature=temperature).values():
             assert (response.text, response.finish_reason) == ("", "error")
+
+
+def test_a_job_that_says_so_ends_decided_with_the_beginning_of_its_text(tiny_model):
+    engine = create_engine(model_config(tiny_model), CPU)
+    jobs = make_jobs(engine, [Prompt(None, "yes"), Prompt(None, "not polite")], repeats=10)
+    whole = answer(engine, jobs, max_new_tokens=30)
+    seen = []
+    found = answer(
+        engine,
+        [replace(job, decided=lambda text: seen.append(text) or "e" in text) for job in jobs],
+        max_new_tokens=30,
+    )
+    assert {"decided", "stop"} <= {response.finish_reason for response in found.values()}
+    for key, response in found.items():
+        if response.finish_reason == "decided":
+            assert response.new_tokens in (8, 16, 24)
+            assert response.text in seen
+            assert whole[key].text.startswith(response.text.rstrip("\ufffd"))
+        else:
+            assert response == replace(whole[key], batch_size=response.batch_size)
 
 
 def test_context_end_cuts_as_length_and_its_limit_is_exact(tmp_path):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from src.engines.base import GenerationSettings
+from src.engines.base import FinishReason, GenerationSettings
 from src.engines.local.hardware import give_memory_back, is_out_of_memory
 from src.engines.local.requests import Completion, Request
 from src.engines.local.sampling import next_tokens, seed_array, uniforms
@@ -68,6 +68,7 @@ def _decode_batch(
     ids = torch.tensor([[pad] * (width - len(r.prompt)) + list(r.prompt) for r in batch])
     mask = torch.tensor([[0] * (width - len(r.prompt)) + [1] * len(r.prompt) for r in batch])
     chooser = _Chooser([r.seed for r in batch], width, settings, pad)
+    ends = _Ends(batch, width, stop_ids)
     # A configuration of our own: the model's may hold penalties that the study does not know of.
     config = GenerationConfig(
         max_new_tokens=batch[0].limit,
@@ -77,24 +78,36 @@ def _decode_batch(
         bos_token_id=model.generation_config.bos_token_id,
     )
     with torch.inference_mode():
-        out = model.generate(
+        model.generate(
             input_ids=ids.to(model.device),
             attention_mask=mask.to(model.device),
             generation_config=config,
             logits_processor=[chooser],
+            stopping_criteria=[ends],
         )
-    rows = out[:, width:].tolist()
     return [
-        Completion(r.index, (), "error", len(batch)) if bad else _cut(r, row, stop_ids, len(batch))
-        for r, row, bad in zip(batch, rows, chooser.broken.tolist(), strict=True)
+        Completion(request.index, *(((), "error") if bad else ends.found[place]), len(batch))
+        for place, (request, bad) in enumerate(zip(batch, chooser.broken.tolist(), strict=True))
     ]
 
 
-def _cut(request: Request, row: list[int], stop_ids: frozenset[int], batch_size: int) -> Completion:
-    """Drop the padding after the end token."""
-    end = next((i for i, token in enumerate(row) if token in stop_ids), None)
-    tokens = tuple(row if end is None else row[: end + 1])
-    return Completion(request.index, tokens, "length" if end is None else "stop", batch_size)
+class _Ends:
+    """Says which sequences have ended, and keeps their tokens and why; all end at the limit."""
+
+    def __init__(self, batch: Sequence[Request], prompt_width: int, stop_ids: frozenset[int]) -> None:
+        self._batch = batch
+        self._prompt_width = prompt_width
+        self._stop_ids = stop_ids
+        self.found: dict[int, tuple[tuple[int, ...], FinishReason]] = {}
+
+    def __call__(self, input_ids: "torch.Tensor", scores: object, **_: object) -> "torch.Tensor":
+        import torch
+
+        for place, new in enumerate(input_ids[:, self._prompt_width :].tolist()):
+            reason = None if place in self.found else self._batch[place].why_ends(new, self._stop_ids)
+            if reason:
+                self.found[place] = tuple(new), reason
+        return torch.tensor([place in self.found for place in range(len(input_ids))], device=input_ids.device)
 
 
 class _Chooser:

@@ -1,8 +1,12 @@
 """What a decoder is asked for and what it gives back, in token ids."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from src.engines.base import FinishReason
+
+ASKED_EVERY = 8
+"""New tokens after which it is asked again whether they decide; reading them takes time of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,17 @@ class Request:
     """Most new tokens, at least one."""
     seed: int
     """Seed of its draws."""
+    decided: Callable[[Sequence[int]], bool] | None = None
+    """Whether its new tokens decide the outcome; None: never."""
+
+    def why_ends(self, new: Sequence[int], stop_ids: frozenset[int]) -> FinishReason | None:
+        """Say why the sequence ends with the last of its new tokens; None if it goes on."""
+        if new[-1] in stop_ids:
+            return "stop"
+        if len(new) == self.limit:
+            return "length"
+        asked = self.decided is not None and len(new) % ASKED_EVERY == 0
+        return "decided" if asked and self.decided(new) else None
 
 
 @dataclass(frozen=True, slots=True)

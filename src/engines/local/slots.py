@@ -182,10 +182,7 @@ class _Decoder:
     def _go_on(self, sequence: _Sequence, token: int) -> FinishReason | None:
         """Append a token; say why the sequence ends with it, if it does."""
         sequence.tokens.append(token)
-        if token in self._stop_ids:
-            return "stop"
-        full = len(sequence.tokens) == len(sequence.request.prompt) + sequence.request.limit
-        return "length" if full else None
+        return sequence.request.why_ends(sequence.tokens[len(sequence.request.prompt) :], self._stop_ids)
 
 
 def _span(sequence: _Sequence, room: int) -> Span:
