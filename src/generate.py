@@ -1,5 +1,7 @@
 """Ask a model and keep every response: ``python -m src.generate study=mine model=llama3.2-3b``."""
 
+import time
+from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -44,7 +46,9 @@ def run(cfg: DictConfig) -> str:
     cells = plan_cells(plain["design"], factors, model, greedy=settings.temperature == 0)
     show_plan(paths, model, factors, plain["design"], cells)
     done = ask(paths, plain, factors, cells, settings, Flush(**plain["flush"]))
+    began = time.monotonic()
     summary = label_study(paths, plain["detector"])
+    done = replace(done, labelling=time.monotonic() - began)
     show_rates(paths, model, summary, done)
     return describe(done)
 

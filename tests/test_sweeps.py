@@ -147,3 +147,43 @@ def test_a_damaged_model_folder_among_whole_ones(tmp_path):
     set_field(damaged / "config.json", "intermediate_size", 128)
     assert "2 of 2 jobs done" in run("generate", *arguments).stdout
     assert responses(tmp_path / "runs") == {str(damaged): 6, str(whole): 6}
+
+
+def peak(command: list[str]) -> int:
+    """Run a command of ours and return the most memory that its process held, in bytes."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "src.generate", *command], cwd=ROOT, stdout=subprocess.DEVNULL
+    ) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_maxrss * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_models_of_a_sweep_do_not_add_up_in_memory(tmp_path):
+    """Three different models one after another in one process against the largest of them alone."""
+    sizes = {"small": 4096, "large": 8192, "middle": 6144}
+    folders = {
+        name: make_tiny_model(
+            tmp_path / name, context=2048, seed=seed, hidden_size=2048, head_dim=64, intermediate_size=size
+        )
+        for seed, (name, size) in enumerate(sizes.items())
+    }
+    weights = {name: (folder / "model.safetensors").stat().st_size for name, folder in folders.items()}
+    assert min(weights.values()) > 200e6
+
+    def arguments(study: str, names: list[str]) -> list[str]:
+        return [
+            "-m", f"runs_dir={tmp_path}/runs", f"study={study}", "model=local", "engine.device=cpu",
+            "engine.dtype=float32", f"model.path={','.join(str(folders[name]) for name in names)}",
+            "model.name=${.path}", "design.size=6", "generation.max_new_tokens=2",
+        ]  # fmt: skip
+
+    alone = peak(arguments("alone", ["large"]))
+    together = peak(arguments("swept", list(folders)))
+    assert together < 1.3 * alone
+    assert together < alone + min(weights.values()) / 2
+    assert responses(tmp_path / "runs") == {str(folder): 6 for folder in folders.values()}
+    assert all("labelling" in job["line"] for job in records(tmp_path / "runs"))

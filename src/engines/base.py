@@ -9,6 +9,11 @@ from src.study.prompts import Prompt
 SystemRole = Literal["native", "folded", "none"]
 FinishReason = Literal["stop", "length", "decided", "error"]
 
+NO_NUMBERS = "scores that are no numbers (NaN): try engine.dtype=float32, or other weights"
+NO_MEMORY = "too little memory for even one at a time: use a smaller model or another engine.device"
+NO_ROOM = "a prompt that is empty or fills the model's context: shorten it, or use another model"
+"""Why a response ended as ``error``, and what would help."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -90,6 +95,8 @@ class Response:
     ``error``: no answer was had (text empty)."""
     batch_size: int
     """Sequences decoded together with this one."""
+    cause: str = ""
+    """Of an ``error``: why, and what would help."""
 
 
 class Engine(Protocol):

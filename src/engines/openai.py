@@ -187,7 +187,7 @@ class OpenAIEngine:
         else:
             self._failed_in_row = 0
             return response
-        return Response(job.key, "", 0, 0, "error", workers)
+        return Response(job.key, "", 0, 0, "error", workers, f"the server: {reason}, see the log")
 
     def _request(self, job: Job, settings: GenerationSettings) -> dict[str, Any]:
         request: dict[str, Any] = {

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from src.engines.base import GenerationSettings, Identity, Job, Rendered, Response
+from src.engines.base import NO_ROOM, GenerationSettings, Identity, Job, Rendered, Response
 from src.engines.local.chat import Chat
 from src.engines.local.checkpoint import Checkpoint, find_checkpoint, missing_library
 from src.engines.local.hardware import (
@@ -111,7 +111,7 @@ class TransformersEngine:
             ids = job.rendered.token_ids or ()
             limit = min(settings.max_new_tokens, context - len(ids))
             if not ids or limit < 1:
-                yield Response(job.key, "", len(ids), 0, "error", 1)
+                yield Response(job.key, "", len(ids), 0, "error", 1, NO_ROOM)
             else:
                 requests.append(Request(index, ids, limit, job.seed, self._decided(job)))
         batch_size = None if self._batch_size == "auto" else int(self._batch_size)
@@ -171,6 +171,7 @@ class TransformersEngine:
             new_tokens=len(completion.tokens),
             finish_reason=completion.reason,
             batch_size=completion.batch_size,
+            cause=completion.cause,
         )
 
     def _stop_ids(self, model: Any) -> frozenset[int]:

@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from src.engines.base import FinishReason, GenerationSettings, Identity, Job, Rendered, Response
+from src.engines.base import NO_ROOM, FinishReason, GenerationSettings, Identity, Job, Rendered, Response
 from src.engines.local.chat import Chat
 from src.engines.local.checkpoint import find_checkpoint, missing_library
 from src.engines.local.hardware import check_dtype, choose_dtype, give_memory_back
@@ -102,7 +102,7 @@ class VLLMEngine:
             if 0 < prompt_tokens < context:
                 fitting.append(job)
             else:
-                yield Response(job.key, "", prompt_tokens, 0, "error", 1)
+                yield Response(job.key, "", prompt_tokens, 0, "error", 1, NO_ROOM)
         for start in range(0, len(fitting), _PART):
             yield from self._answer(llm, fitting[start : start + _PART], settings, context)
 
@@ -148,6 +148,7 @@ class VLLMEngine:
                 new_tokens=len(output.token_ids),
                 finish_reason=reason,
                 batch_size=len(jobs),
+                cause=f"vLLM ended it as {output.finish_reason!r}: see its log" if reason == "error" else "",
             )
 
     def _revision(self) -> str | None:

@@ -1,16 +1,18 @@
-"""Writes a fit's files, each aside and renamed, the diagnostics last."""
+"""Writes a fit's files: all aside, then renamed together, the diagnostics last."""
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 
 from src.effects.tables import Tables
+from src.files import written_aside
 from src.inference.cells import Cells
 from src.inference.diagnostics import diagnose
 from src.inference.request import Result
@@ -25,7 +27,7 @@ def write_fit(
     Parameters
     ----------
     folder : Path
-        Made if needed; an earlier fit's files are replaced.
+        Made if needed; an earlier fit's files are replaced, or stay as they are if there is no room.
     result : Result
         The fit.
     tables : Tables
@@ -39,6 +41,11 @@ def write_fit(
     -------
     dict
         What ``diagnostics.json`` holds.
+
+    Raises
+    ------
+    InputError
+        If there is no room: the disk is full, or a quota or limit is reached.
     """
     folder.mkdir(parents=True, exist_ok=True)
     observations_hash = hash_cells(result.cells)
@@ -62,25 +69,33 @@ def write_fit(
         "notes": [*notes, *fitted.notes, *_changed(folder, observations_hash), *tables.notes],
         **origin,
     }
-    (folder / "diagnostics.json").unlink(missing_ok=True)
-    for table in folder.glob("*.csv"):
-        # A table that this fit was not asked for would pass for its own.
-        if table.stem not in tables.frames:
-            table.unlink()
     attributes = {**origin, "verdict": diagnostics["verdict"], "notes": diagnostics["notes"]}
     for key, value in attributes.items():
         result.tree.attrs[key] = value if isinstance(value, str) else json.dumps(value)
-    _aside(folder / "posterior.nc", lambda path: _write_tree(result.tree, path))
-    for name, frame in tables.frames.items():
-        write_table(folder / f"{name}.csv", frame)
-    text = json.dumps(diagnostics, indent=1)
-    _aside(folder / "diagnostics.json", lambda path: path.write_text(text, encoding="utf-8"))
+    contents = {
+        "diagnostics.json": json.dumps(diagnostics, indent=1).encode(),
+        **{
+            f"{name}.csv": frame.to_csv(index=False, float_format="%.6g").encode()
+            for name, frame in tables.frames.items()
+        },
+    }
+    with ExitStack() as renaming:  # what is written first is renamed last
+
+        def aside(name: str) -> BinaryIO:
+            path = folder / name
+            return renaming.enter_context(written_aside(path, path.with_name(f".{name}.{os.getpid()}")))
+
+        for name, content in contents.items():
+            file = aside(name)
+            file.write(content)
+            file.flush()
+        _write_tree(result.tree, aside("posterior.nc"))
+        (folder / "diagnostics.json").unlink(missing_ok=True)
+        for table in folder.glob("*.csv"):
+            # A table that this fit was not asked for would pass for its own.
+            if table.stem not in tables.frames:
+                table.unlink()
     return diagnostics
-
-
-def write_table(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table as CSV with six significant digits."""
-    _aside(path, lambda aside: frame.to_csv(aside, index=False, float_format="%.6g"))
 
 
 def hash_cells(cells: Cells) -> str:
@@ -124,19 +139,15 @@ def _changed(folder: Path, observations_hash: str) -> list[str]:
     return [f"the observations changed since the fit that stood here ({before}): every file is replaced"]
 
 
-def _write_tree(tree: Any, path: Path) -> None:
+def _write_tree(tree: Any, file: BinaryIO) -> None:
+    """Write a tree over an open file, once there is room: the HDF5 library does not survive a full disk."""
     encoding = {
         f"/{name}": {variable: {"zlib": True, "complevel": 1} for variable in group.data_vars}
         for name, group in tree.children.items()
         if name in ("posterior", "prior", "posterior_predictive")
     }
-    tree.to_netcdf(path, engine="h5netcdf", encoding=encoding)
-
-
-def _aside(path: Path, write: Callable[[Path], object]) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(aside)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    if hasattr(os, "posix_fallocate"):
+        # Compressed it takes less; what stands about the numbers, somewhat more.
+        room = int(1.05 * tree.nbytes) + 2 * len(json.dumps(tree.attrs)) + 2**20
+        os.posix_fallocate(file.fileno(), 0, room)
+    tree.to_netcdf(file.name, engine="h5netcdf", encoding=encoding)

@@ -4,9 +4,10 @@ import json
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -61,6 +62,10 @@ class Done:
     """Wall time until the model was there."""
     writing: float
     """Wall time of writing responses."""
+    causes: Mapping[str, int] = field(default_factory=dict)
+    """Number of errors by cause."""
+    labelling: float = 0.0
+    """Wall time of labelling the study afterwards."""
 
 
 def check_model_name(paths: StudyPaths, model_cfg: Mapping[str, Any]) -> None:
@@ -124,7 +129,8 @@ def ask(
     Raises
     ------
     InputError
-        If another process generates the same model in the same study, or the engine gives up.
+        If another process generates the same model in the same study, the engine gives up, or all that was
+        planned ended without an answer.
     """
     from rich.console import Console
 
@@ -134,7 +140,8 @@ def ask(
     refusals = _refusals(create_detector(cfg["detector"]), refused_setting(cfg["detector"]))
     store = ResponseStore(paths.responses)
     console = Console(highlight=False)
-    asked = errors = found = 0
+    asked = found = 0
+    causes: Counter[str] = Counter()
     loading = writing = 0.0
     try:
         with ResponseWriter(
@@ -157,12 +164,37 @@ def ask(
                     for response in engine.generate(_to_ask(jobs, settings), settings):
                         writing += _seconds(partial(writer.add, planned[response.key], response))
                         asked += 1
-                        errors += response.finish_reason == "error"
+                        if response.finish_reason == "error":
+                            causes[response.cause] += 1
                         progress.add(planned[response.key], response)
     finally:
         # The traceback of an error would keep the weights, and the next job of a sweep needs their memory.
         engine.close()
-    return Done(asked, found, errors, time.monotonic() - began, loading, writing)
+    errors = causes.total()
+    if errors == asked > 0 == found:
+        raise InputError(
+            f"none of {asked:,} responses of {model} could be had ({name_causes(causes)}); "
+            "once that is put right, the same command asks again"
+        )
+    return Done(asked, found, errors, time.monotonic() - began, loading, writing, causes)
+
+
+def name_causes(causes: Mapping[str, int]) -> str:
+    """Name the causes of errors, the most frequent first.
+
+    Parameters
+    ----------
+    causes : mapping
+        Number of errors by cause.
+
+    Returns
+    -------
+    str
+        Such as ``12 times a prompt that fills the model's context: ...``; without numbers if there is one.
+    """
+    if len(causes) == 1:
+        return next(iter(causes))
+    return "; ".join(f"{count:,} times {cause}" for cause, count in Counter(causes).most_common())
 
 
 def _to_ask(planned: list[PlannedJob], settings: GenerationSettings) -> list[Job]:

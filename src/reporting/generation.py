@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from src.observations.running import name_causes
 from src.reporting.detection import left_out
 from src.study.designs import Cells, combinations
 from src.study.factors import Factors
@@ -94,14 +95,22 @@ def describe(done: "Done") -> str:
     Returns
     -------
     str
-        Responses, time by stage and rate; what was there before; errors.
+        Responses, time by stage and rate; what was there before; errors and their causes.
     """
-    asking = max(done.seconds - done.loading, 1e-9)
-    stages = f"loading {done.loading:.0f} s, writing {done.writing:.0f} s"
-    times = f" ({stages}; {done.asked / asking:.1f} a second once loaded)" if done.asked else ""
-    return f"{done.asked:,} responses in {done.seconds:.0f} s{times}; {done.found:,} were there already" + (
-        f"; {done.errors:,} errors, asked again next time" if done.errors else ""
+    once_loaded = max(done.seconds - done.loading, 1e-9)
+    stages = {
+        "loading": done.loading,
+        "asking": once_loaded - done.writing,
+        "writing": done.writing,
+        "labelling": done.labelling,
+    }
+    told = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in stages.items())
+    times = f" ({told}; {done.asked / once_loaded:.1f} a second once loaded)" if done.asked else ""
+    errors = (
+        f"; {done.errors:,} errors, asked again next time: {name_causes(done.causes)}" if done.errors else ""
     )
+    seconds = done.seconds + done.labelling
+    return f"{done.asked:,} responses in {seconds:.0f} s{times}; {done.found:,} were there already{errors}"
 
 
 def _counts(paths: StudyPaths, model: str) -> Any:

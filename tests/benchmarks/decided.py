@@ -1,4 +1,4 @@
-"""What ending responses once they are decided saves and changes: ``decided.py [runs/STUDY ...]``.
+"""What ending decided responses saves and changes: ``python -m tests.benchmarks.decided [runs/STUDY ...]``.
 
 Without a study, the shipped responses of the embedded model. Each response is replayed as it was written,
 token by token, and ended where `src.detect.decided` says so; one JSON line compares how the rules read it

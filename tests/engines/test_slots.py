@@ -224,6 +224,32 @@ def test_scores_that_are_no_numbers_end_their_own_sequence_alone(tiny):
     assert all(found[request.index] == ((), "error") for request in bad)
 
 
+@pytest.mark.parametrize("settings", [GREEDY, SAMPLED])
+def test_out_of_memory_halves_the_slots_until_a_pass_fits(tiny, settings):
+    """Put into the last layer, for passes of more than three sequences or far into a long one."""
+    model = tiny()
+    requests = make_requests(limits=(3, 24))
+    expected = by_index(decode_slots(model, requests, settings, STOPS, 16))
+    longest = Request(100, tuple(range(35, 235)), 4, seed=0)
+    tried = []
+
+    def run_out(module, inputs, given):
+        tried.append(len(given["reading"].spans))
+        # Later than the first passes, when some have ended and others are under way.
+        if (tried[-1] > 3 and len(tried) > 20) or given["reading"].width > 150:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    hook = model.model.layers[-1].register_forward_pre_hook(run_out, with_kwargs=True)
+    completions = list(decode_slots(model, [*requests, longest], settings, STOPS, 16))
+    hook.remove()
+    found = by_index(completions)
+    assert found.pop(100) == ((), "error")
+    assert found == expected
+    assert max(tried[:20]) > 3
+    (cause,) = {completion.cause for completion in completions if completion.reason == "error"}
+    assert cause.startswith("too little memory")
+
+
 def test_attention_is_put_back_even_if_nobody_takes_the_rest(tiny):
     model = tiny()
     before = model.config._attn_implementation

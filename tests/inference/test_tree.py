@@ -1,12 +1,16 @@
 """The DataTree as ArviZ users meet it: named coordinates, every group, tables recomputed from the file."""
 
+import resource
+
 import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from src.effects.reading import read_effects
-from src.effects.tables import TableSettings, tables_from_posterior
+from src.effects.tables import Tables, TableSettings, tables_from_posterior
+from src.errors import InputError
 from src.inference.fitting import FitSettings
 from src.inference.request import Request, fit_request
 from src.inference.store import write_fit
@@ -38,6 +42,29 @@ def fitted(tmp_path_factory):
     tables = tables_from_posterior(result.tree, request.tables)
     diagnostics = write_fit(folder, result, tables, notes, {"fit": {"method": "nuts"}, "study": "x"})
     return folder, result, tables, diagnostics, request
+
+
+def test_without_room_an_earlier_fit_stays_as_it_was(fitted, tmp_path):
+    """The kernel refuses to let a file grow, as a full disk would, here while the posterior is written."""
+    _, result, tables, _, _ = fitted
+    configuration = {"fit": {"method": "nuts"}, "study": "x"}
+    few = Tables({name: frame for name, frame in tables.frames.items() if name != "contrasts"}, tables.notes)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for before_it in (False, True):
+        if before_it:
+            write_fit(tmp_path, result, tables, [], configuration)
+        before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+        largest = max(map(len, before.values()), default=200_000)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2, limits[1]))
+        try:
+            with pytest.raises(InputError, match=r"no room to write .*; what is there stays as it was"):
+                write_fit(tmp_path, result, few, [], configuration)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    write_fit(tmp_path, result, few, [], configuration)
+    assert {path.name for path in tmp_path.iterdir()} == set(before) - {"contrasts.csv"}
+    xr.testing.assert_equal(az.from_netcdf(tmp_path / "posterior.nc")["posterior"], result.tree["posterior"])
 
 
 def test_groups_and_coordinates(fitted):

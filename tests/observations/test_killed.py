@@ -16,7 +16,7 @@ from tests.commands import ROOT, run
 
 SIZE = 20_000
 SIMULATED = ("engine=simulated", f"design.size={SIZE}", "flush.rows=500")
-REAL = ("design.size=160", "flush.rows=8", "generation.max_new_tokens=6", "engine.batch_size=8")
+REAL = ("design.size=96", "flush.rows=8", "generation.max_new_tokens=6", "engine.batch_size=8")
 
 
 def arguments(folder: Path, engine: Sequence[str] = SIMULATED) -> list[str]:

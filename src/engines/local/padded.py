@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from src.engines.base import FinishReason, GenerationSettings
+from src.engines.base import NO_MEMORY, NO_NUMBERS, FinishReason, GenerationSettings
 from src.engines.local.hardware import give_memory_back, is_out_of_memory
 from src.engines.local.requests import Completion, Request
 from src.engines.local.sampling import next_tokens, seed_array, uniforms
@@ -48,7 +48,7 @@ def decode_padded(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            completions = [] if len(batch) > 1 else [Completion(batch[0].index, (), "error", 1)]
+            completions = [] if len(batch) > 1 else [Completion(batch[0].index, (), "error", 1, NO_MEMORY)]
         if not completions:
             batch_size = len(batch) // 2
             give_memory_back(model.device)
@@ -86,7 +86,9 @@ def _decode_batch(
             stopping_criteria=[ends],
         )
     return [
-        Completion(request.index, *(((), "error") if bad else ends.found[place]), len(batch))
+        Completion(request.index, (), "error", len(batch), NO_NUMBERS)
+        if bad
+        else Completion(request.index, *ends.found[place], len(batch))
         for place, (request, bad) in enumerate(zip(batch, chooser.broken.tolist(), strict=True))
     ]
 

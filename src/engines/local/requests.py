@@ -30,8 +30,9 @@ class Request:
             return "stop"
         if len(new) == self.limit:
             return "length"
-        asked = self.decided is not None and len(new) % ASKED_EVERY == 0
-        return "decided" if asked and self.decided(new) else None
+        if self.decided is not None and len(new) % ASKED_EVERY == 0 and self.decided(new):
+            return "decided"
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +47,5 @@ class Completion:
     """Why it ended; ``error`` if the model gave no number for a token or memory ran out."""
     batch_size: int
     """Sequences decoded together with this one, itself included."""
+    cause: str = ""
+    """Of an ``error``: `NO_NUMBERS` or `NO_MEMORY`."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from src.engines.base import FinishReason, GenerationSettings
+from src.engines.base import NO_MEMORY, NO_NUMBERS, FinishReason, GenerationSettings
 from src.engines.local.attention import read, slot_attention
 from src.engines.local.hardware import give_memory_back, is_out_of_memory
 from src.engines.local.reading import Reading, SlotStore, Span, Takeover
@@ -70,7 +70,7 @@ def decode_slots(
             # The longest request decides how large a slot is.
             lost = max(waiting.values(), key=lambda request: len(request.prompt) + request.limit)
             del waiting[lost.index]
-            yield Completion(lost.index, (), "error", 1)
+            yield Completion(lost.index, (), "error", 1, NO_MEMORY)
             room = slots
         give_memory_back(model.device)
 
@@ -167,7 +167,7 @@ class _Decoder:
                 self._queue.append(request)
             else:
                 new = () if bad else tuple(sequence.tokens[len(request.prompt) :])
-                done.append(Completion(request.index, new, reason, len(spans)))
+                done.append(Completion(request.index, new, reason, len(spans), NO_NUMBERS if bad else ""))
         self._store.clear([s.slot for s, bad in zip(writers, broken, strict=True) if bad])
         self._held = [sequence for sequence in self._held if sequence.slot not in freed]
         self._free = sorted([*self._free, *freed])
