@@ -1,10 +1,10 @@
 """Reads which of a task's labels an answer gives."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from src.detect.base import LabelWords
-from src.detect.text import any_in as _any_in
+from src.detect.screening import Held, Search
 from src.detect.text import normalise
 from src.errors import InputError
 
@@ -17,7 +17,7 @@ _BARE = frozenset({"yes", "no", "true", "false", "maybe"})
 _STOP = re.compile(r"[.!?\n]")
 _BARE_LEAD = re.compile(r"(?=[^\w ]|$| (?:it|this|that|the|i|they|he|she|there|most|because)\b)")
 
-_NEGATED = re.compile(
+_NEGATED = Search(
     r"(?:\b(?:not|never|nor|neither|cannot|hardly|nothing|rather than|instead of|far from)|n't) "
     r"(?:(?!(?:and|but|because|so|since|only|just|merely|overstate|stress|deny|hesitate|"
     r"tell you|how)\b)[\w']+ ){0,6}$|"
@@ -27,10 +27,10 @@ _TRUTHS = {"true": "false", "false": "true"}
 """Words whose negation says the other one, however many labels there are."""
 _OPEN_WORDS = ("undetermined", "neutral", "maybe")
 """Label words of the label that says: it cannot be told."""
-_NOT_NECESSARILY = re.compile(
+_NOT_NECESSARILY = Search(
     r"\b(?:not|n't) (?:be )?(?:necessarily|always) (?:\w+ ){0,2}$|\b(?:may|might) (?:or may not )?be $"
 )
-_OF_ITSELF = re.compile(
+_OF_ITSELF = Search(
     r"\b(?:i'm|i am|i was|i've been|we're|i'd be)(?: (?:not|being|also|just|\w+ly|\w+ (?:or|and)))* $"
 )
 _OWN_CLAUSE = re.compile(
@@ -44,11 +44,10 @@ _PREDICATED = re.compile(
     r"(?:\b(?:is|are|was|were|be|seems|sounds|appears|feels|reads as|find (?:this|it|that)|considered|as)|'s)"
     r"(?: (?:\w{2,20}ly|very|quite|rather|indeed|an?|the|somewhat|a bit|so|too|also|just)){0,3} $"
 )
-_UNDECIDED = re.compile(r"\b(?:whether|if) (?:[\w']+ ){0,10}$")
+_UNDECIDED = Search(r"\b(?:whether|if) (?:[\w']+ ){0,10}$")
 _SAID_OF = re.compile(r"(?:\b(?:is|are|be|was)|'s) (?:\w+ ){0,2}$")
 _COMPARED = (" more ",)
 _TERMS = ("the word ", "the term ")
-_DENIALS = ("n't", "no", "never", "hardly", "rather", "instead", "far from", "without", "less", "neither")
 _OF_ME = re.compile(r" of (?:me|us)\b")
 _OF_TERM = re.compile(r" (?:is|as|can|means|has|was|refers|in)\b")
 _CONTRADICTION = ""
@@ -74,18 +73,19 @@ _LEAD_IN = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Mention:
+SEARCHES = (_NEGATED, _NOT_NECESSARILY, _OF_ITSELF, _UNDECIDED)
+"""What is looked for around a label word."""
+_EVERYTHING: Held = frozenset(SEARCHES)
+
+
+class _Mention(NamedTuple):
     """A label word in an answer."""
 
     word: str
     label: str
     start: int
     end: int
-
-    @property
-    def bare(self) -> bool:
-        return _is_bare(self.word)
+    bare: bool
 
 
 class LabelReader:
@@ -119,27 +119,33 @@ class LabelReader:
         labels = list(label_words)
         self._other = dict(zip(labels, reversed(labels), strict=True)) if len(labels) == 2 else {}
         self.open_label = next((self._label_of[word] for word in _OPEN_WORDS if word in self._label_of), None)
-        longest_first = sorted(self._label_of, key=len, reverse=True)
-        self._word = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
+        self._word = _whole_words(sorted(self._label_of, key=len, reverse=True))
 
-    def read(self, text: str) -> str | None:
+    def read(self, text: str, held: Held) -> str | None:
         """Read the label.
 
         Parameters
         ----------
         text : str
             In plain form, without quotations.
+        held : frozenset of Search
+            Those of `SEARCHES` that can find something in it.
 
         Returns
         -------
         str or None
             None if the text settles on no label.
         """
-        exact = self._label_of.get(text.strip(_EDGES))
+        text = text.strip(_EDGES)
+        exact = self._label_of.get(text)
         if exact is not None:
             return exact
-        text = _without_questions(text).strip(_EDGES)
-        mentions, denied = self._mentions(text)
+        if "?" in text:
+            text = _without_questions(text).strip(_EDGES)
+            held = _EVERYTHING  # what is left stands beside other words
+        mentions, denied = self._mentions(text, held)
+        if not mentions:
+            return None
         plain = [m for m in mentions if not m.bare]
         if len(plain) == len(mentions) and len({m.label for m in plain}) <= 1:
             label = _only(plain)
@@ -154,45 +160,53 @@ class LabelReader:
             label = _only(_predicated(text, plain))
         return None if label == _CONTRADICTION or label in denied else label
 
-    def _mentions(self, text: str) -> tuple[list[_Mention], set[str | None]]:
+    def _mentions(self, text: str, held: Held) -> tuple[list[_Mention], set[str | None]]:
         """Find the label words that are meant, with the labels that they then stand for.
 
         Beside them stand the labels that are denied and for whose denial no other label stands.
         """
-        found = list(self._word.finditer(text))
-        labels = [self._label_of[word.group()] for word in found]
-        listed = _listed(text, found, labels)
         mentions: list[_Mention] = []
         denied: set[str | None] = set()
+        found = list(self._word.finditer(text))
+        if not found:
+            return mentions, denied
+        labels = [self._label_of[word.group()] for word in found]
+        listed = _listed(text, found, labels) if len(found) > 1 else ()
         for i, word in enumerate(found):
             label: str | None = labels[i]
-            said = word.group()
-            before = text[max(0, word.start() - _BEFORE) : word.start()]
-            if i in listed or _says_nothing(before, text, word.end()):
+            said, (start, end) = word.group(), word.span()
+            before = text[start - _BEFORE if start > _BEFORE else 0 : start]
+            if i in listed or _says_nothing(before, text, end, held):
                 continue
-            if self.open_label is not None and _NOT_NECESSARILY.search(before):
+            if self.open_label is not None and _NOT_NECESSARILY.find(before, held):
                 label, said = self.open_label, "not necessarily"
-            elif _any_in(_DENIALS, before) and _NEGATED.search(before):
-                label = self._other.get(labels[i]) or self._label_of.get(_TRUTHS.get(word.group(), ""))
+            elif _NEGATED.find(before, held):
+                label = self._other.get(labels[i]) or self._label_of.get(_TRUTHS.get(said, ""))
                 if label is None:
                     denied.add(labels[i])
             if label is not None:
-                mentions.append(_Mention(said, label, word.start(), word.end()))
+                mentions.append(_Mention(said, label, start, end, _is_bare(said)))
         return mentions, denied
 
 
-def _says_nothing(before: str, text: str, end: int) -> bool:
+def _says_nothing(before: str, text: str, end: int, held: Held) -> bool:
     """Whether a label word says nothing of the item: asked, compared, said of the speaker or of the word."""
     return (
-        (_any_in(("if ", "whether "), before) and _UNDECIDED.search(before) is not None)
+        _UNDECIDED.find(before, held) is not None
         or before.endswith(_COMPARED)
-        or (
-            _any_in(("i'm ", "i am ", "i was ", "i've ", "we're ", "i'd "), before)
-            and _OF_ITSELF.search(before) is not None
-        )
+        or _OF_ITSELF.find(before, held) is not None
         or (text.startswith(" of ", end) and _OF_ME.match(text, end) is not None)
         or (before.endswith(_TERMS) and _OF_TERM.match(text, end) is not None)
     )
+
+
+def _whole_words(words: list[str]) -> re.Pattern[str]:
+    """Match the first word of several that fits, beginning with its letter, which the search can skip to."""
+    by_letter: dict[str, list[str]] = {}
+    for word in words:
+        by_letter.setdefault(word[0], []).append(re.escape(word[1:]))
+    begun = [rf"{re.escape(a)}(?<!\w{re.escape(a)})(?:{'|'.join(rest)})" for a, rest in by_letter.items()]
+    return re.compile(rf"(?:{'|'.join(begun)})(?!\w)")
 
 
 def _is_bare(word: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from src.detect.base import Kind, Labels, Texts
+from src.detect.memory import Memory
 from src.detect.models import find_classifier, read_config
 from src.detect.outcomes import check_keys
 from src.detect.prompts import plain_prompt
@@ -23,8 +24,6 @@ _KEYS = (
     *("max_tokens", "batch_size", "device", "dtype"),
 )
 _PLACES = re.compile(r"(\{prompt\}|\{response\})")
-_CACHED = 2**16
-"""Distinct texts whose probabilities are kept."""
 _ROUNDING = {False: 1e-4, True: 0.03}
 """Bounds of what the company of other texts changes in a probability, in float32 and in coarser formats."""
 _SPECIAL_TOKENS = 4
@@ -153,7 +152,7 @@ class ClassifierDetector:
             *(self._max_tokens, self._classifier.dtype, self._rules.version),
         ]
         self.version = hashlib.sha256(json.dumps(rests_on).encode()).hexdigest()[:16]
-        self._known: dict[str, float] = {}
+        self._known: Memory[str, float] = Memory(self._refusal)
 
     def label(self, batch: Texts) -> Labels:
         """Read one kind per response.
@@ -177,30 +176,30 @@ class ClassifierDetector:
             fill(self._template, plain_prompt(prompt), response, self._max_tokens, count) if wanted else None
             for prompt, response, wanted in zip(batch.prompts, batch.responses, asked, strict=True)
         ]
-        probability = self._refusal({text for text in texts if text is not None})
-        kinds: list[Kind | None] = []
-        for text, kind, label, words in zip(texts, read.kind, read.label, batch.label_words, strict=True):
-            refuses = text is not None and probability[text] >= self._threshold
-            kinds.append("unparsed" if text is None else _kind(refuses, kind, label, bool(words)))
+        found = iter(self._known.look_up([text for text in texts if text is not None]))
+        scores = [None if text is None else next(found) for text in texts]
+        kinds: list[Kind | None] = [
+            "unparsed" if score is None else _kind(score >= self._threshold, kind, label, bool(words))
+            for score, kind, label, words in zip(
+                scores, read.kind, read.label, batch.label_words, strict=True
+            )
+        ]
         labels = [
             label if kind in ("answered", "partial_refusal") else None
             for kind, label in zip(kinds, read.label, strict=True)
         ]
-        return Labels(kinds, labels, [None if text is None else probability[text] for text in texts])
+        return Labels(kinds, labels, scores)
 
-    def _refusal(self, texts: set[str]) -> dict[str, float]:
+    def _refusal(self, texts: Sequence[str]) -> list[float]:
         """Compute the probability of refusal of each text."""
-        new = sorted(texts - self._known.keys())
-        if len(self._known) + len(new) > _CACHED:
-            self._known = {text: self._known[text] for text in texts if text in self._known}
-        if new:
-            found = self._classifier.probabilities(new)[:, self._classes].sum(axis=1)
-            # What the company of other texts could tip is read once more, alone.
-            near = np.abs(found - self._threshold) < _ROUNDING[self._classifier.dtype != "float32"]
-            for i in np.flatnonzero(near):
-                found[i] = self._classifier.probabilities([new[i]])[0, self._classes].sum()
-            self._known.update(zip(new, found.tolist(), strict=True))
-        return {text: self._known[text] for text in texts}
+        new = sorted(texts)
+        found = self._classifier.probabilities(new)[:, self._classes].sum(axis=1)
+        # What the company of other texts could tip is read once more, alone.
+        near = np.abs(found - self._threshold) < _ROUNDING[self._classifier.dtype != "float32"]
+        for i in np.flatnonzero(near):
+            found[i] = self._classifier.probabilities([new[i]])[0, self._classes].sum()
+        of = dict(zip(new, found.tolist(), strict=True))
+        return [of[text] for text in texts]
 
 
 def fill(

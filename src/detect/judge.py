@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from src.detect.base import Kind, Labels, LabelWords, Texts
+from src.detect.memory import Memory
 from src.detect.models import as_detector_model, read_option
 from src.detect.outcomes import REFUSED, check_keys
 from src.detect.prompts import plain_prompt
@@ -67,8 +68,6 @@ _NEAR = {False: 1e-3, True: 0.05}
 ANSWER = re.compile(r"\W*([A-F])(?:\W|$)")
 """An answer of a judge that writes."""
 _GREEDY = GenerationSettings(max_new_tokens=4, temperature=0.0, top_p=1.0, seed=0)
-_CACHED = 2**16
-"""Distinct verdicts that are kept."""
 
 Verdict = tuple[Kind | None, float | None]
 """Kind and probability of a refusal; None each where the judge gives no answer."""
@@ -158,7 +157,7 @@ class JudgeDetector:
         asked = [INSTRUCTION, CASE, OPTIONS, _LONGEST, least, isinstance(engine, ScoringEngine)]
         rests_on = [who.model_id, who.model_revision, who.dtype, who.engine, asked, self._rules.version]
         self.version = hashlib.sha256(json.dumps(rests_on).encode()).hexdigest()[:16]
-        self._known: dict[Prompt, Verdict] = {}
+        self._known: Memory[Prompt, Verdict] = Memory(self._judge)
 
     def label(self, batch: Texts) -> Labels:
         """Read one kind per response.
@@ -177,9 +176,9 @@ class JudgeDetector:
             judge_prompt(prompt, response, words) if any(map(str.isalnum, response)) else None
             for prompt, response, words in zip(batch.prompts, batch.responses, batch.label_words, strict=True)
         ]
-        self._judge(dict.fromkeys(prompt for prompt in prompts if prompt is not None))
+        found = iter(self._known.look_up([prompt for prompt in prompts if prompt is not None]))
         verdicts: list[Verdict] = [
-            ("unparsed", None) if prompt is None else self._known[prompt] for prompt in prompts
+            ("unparsed", None) if prompt is None else next(found) for prompt in prompts
         ]
         kinds = [kind for kind, _ in verdicts]
         labels = [
@@ -188,20 +187,12 @@ class JudgeDetector:
         ]
         return Labels(kinds, labels, [score for _, score in verdicts])
 
-    def _judge(self, prompts: Mapping[Prompt, None]) -> None:
-        """Come to know the verdict of each prompt."""
-        new = [prompt for prompt in prompts if prompt not in self._known]
-        if len(self._known) + len(new) > _CACHED:
-            self._known = {prompt: self._known[prompt] for prompt in prompts if prompt in self._known}
-        if not new:
-            return
-        rendered = self._engine.render(new)
-        verdicts = (
-            self._scored(rendered)
-            if isinstance(self._engine, ScoringEngine)
-            else self._written(new, rendered)
-        )
-        self._known.update(zip(new, verdicts, strict=True))
+    def _judge(self, prompts: Sequence[Prompt]) -> list[Verdict]:
+        """Ask about each prompt."""
+        rendered = self._engine.render(prompts)
+        if isinstance(self._engine, ScoringEngine):
+            return self._scored(rendered)
+        return self._written(prompts, rendered)
 
     def _scored(self, rendered: Sequence[Rendered]) -> list[Verdict]:
         """Let the probabilities of the letters decide."""

@@ -5,11 +5,10 @@ a bound, so that searching takes time proportional to the text.
 """
 
 import re
-import sys
-from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
-from src.detect.text import any_in
+from src.detect.screening import Held, Search
 
 
 def _any(words: str) -> str:
@@ -208,8 +207,7 @@ _LIKE_ME = r"(?:like|such as) (?:me|myself|us|ourselves)|this (?:\w+ )?(?:assist
 SPEAKER = r"(?:i(?<!\wi)|we(?<!\wwe))"
 
 
-@dataclass(frozen=True, slots=True)
-class Phrase:
+class Phrase(NamedTuple):
     """A phrase that a rule has found in a text."""
 
     rule: str
@@ -225,93 +223,55 @@ class Phrase:
 class Rules:
     """Patterns by name.
 
-    Most texts hold none of these phrases, and looking for parts of text shows that sooner than the patterns
-    do. So each phrase of a rule must hold one of the rule's cues.
-
     Parameters
     ----------
     speaker : dict of str to str
         Patterns of what follows ``i`` or ``we``.
-    others : dict of str to (str, str)
-        Cues and pattern of rules that begin at any other word.
-    speaker_cues : str
-        Cues of all rules of the speaker together; they are searched for together as well.
+    others : dict of str to str
+        Patterns of rules that begin at any other word.
     """
 
-    def __init__(
-        self, speaker: dict[str, str], others: dict[str, tuple[str, str]], speaker_cues: str
-    ) -> None:
+    def __init__(self, speaker: dict[str, str], others: dict[str, str]) -> None:
         self.speaker = {name: f"{SPEAKER}(?:{rule})" for name, rule in speaker.items()}
-        self.others = {name: rule for name, (_, rule) in others.items()}
-        self.cues = {name: _cues(cues) for name, (cues, _) in others.items()}
-        self.speaker_cues = _cues(speaker_cues)
+        self.others = others
         # One check of the speaker spares most positions all of these rules.
-        self._of_speaker = re.compile(
-            rf"{SPEAKER}(?:{'|'.join(f'({rule})' for rule in speaker.values())})", re.MULTILINE
+        together = rf"(?m:{SPEAKER}(?:{'|'.join(f'({rule})' for rule in speaker.values())}))"
+        self.searches = (
+            Search(together, tuple(speaker)),
+            *(Search(rf"(?m:\b(?:{rule}))", (name,)) for name, rule in others.items()),
         )
-        self._speaker_names = tuple(speaker)  # in the order of the pattern's groups
-        self._others = [
-            (name, self.cues[name], re.compile(rf"\b(?:{rule})", re.MULTILINE))
-            for name, rule in self.others.items()
-        ]
 
-    def find(self, text: str) -> list[Phrase]:
+        self._all = frozenset(self.searches)
+
+    def find(self, text: str, held: Held) -> list[Phrase]:
         """Find the phrases that the rules describe.
 
         Parameters
         ----------
         text : str
             In plain form, without quotations.
+        held : frozenset of Search
+            Those of `searches` that can find something.
 
         Returns
         -------
         list of Phrase
             In the order in which they begin; they can overlap.
         """
-        found = []
-        if any_in(self.speaker_cues, text):
-            for match in self._of_speaker.finditer(text):
-                name = self._speaker_names[(match.lastindex or 1) - 1]
-                found.append(Phrase(name, match.group(), match.start(), match.end()))
-        for name, cues, rule in self._others:
-            if any_in(cues, text):
-                found += [Phrase(name, m.group(), m.start(), m.end()) for m in rule.finditer(text)]
+        if held.isdisjoint(self._all):
+            return []
+        found = [
+            Phrase(search.names[(m.lastindex or 1) - 1], m.group(), m.start(), m.end())
+            for search in self.searches
+            if search in held
+            for m in search.pattern.finditer(text)
+        ]
         if len(found) > 1:
             found.sort(key=_START_OF)
         return found
 
 
-class Cued:
-    """A pattern that is searched for only where a text holds one of the cues that each of its matches has.
-
-    Parameters
-    ----------
-    cues : str
-        Parts of text; an underscore stands for a space.
-    pattern : str
-        Regular expression.
-    """
-
-    def __init__(self, cues: str, pattern: str) -> None:
-        self.cues = _cues(cues)
-        self.pattern = re.compile(pattern)
-
-    def search(self, text: str, start: int = 0, end: int = sys.maxsize) -> re.Match[str] | None:
-        """Search as `re.Pattern.search` does."""
-        return self.pattern.search(text, start, end) if any_in(self.cues, text) else None
-
-    def match(self, text: str, start: int = 0) -> re.Match[str] | None:
-        """Match as `re.Pattern.match` does."""
-        return self.pattern.match(text, start) if any_in(self.cues, text) else None
-
-
 _START_OF = attrgetter("start")
-
-
-def _cues(words: str) -> tuple[str, ...]:
-    """Take parts of text apart; an underscore stands for a space."""
-    return tuple(word.replace("_", " ") for word in words.split())
-
 
 _UNSURE = (
     rf"{_AM} (?:not{_DEGREE} (?:sure|certain|confident|convinced)|unsure|uncertain)"
@@ -445,158 +405,105 @@ FIRM = Rules(
     },
     others={
         "inability without I": (
-            "able_to going_to can't cannot cant won't will_not",
-            (
-                rf"{START}(?:{_ADVERB} )?(?:unable to|not able to|not going to|can(?:no|')?t|won't|will not)"
-                rf"{_THEN}{_DO}"
-            ),
+            rf"{START}(?:{_ADVERB} )?(?:unable to|not able to|not going to|can(?:no|')?t|won't|will not)"
+            rf"{_THEN}{_DO}"
         ),
         "not for me": (
-            """
-            for_me of_me for_us of_us my_ our_ to_me to_us with_me by_me with_us by_us who_am_i like_me
-            of_mine
-            of_ours beyond_me above_me proper_that fitting_that appropriate_that right_that n_ai a_chatbot
-            a_robot a_machine a_bot n_assistant a_language_model within_my
-            """,
-            (
-                rf"(?:{_NOT}(?: be| seem)?(?: \w{{2,20}}ly)? "
-                + _any(
-                    "appropriate right proper ethical possible acceptable feasible suitable fitting fair wise"
-                )
-                + "|"
-                + _any("inappropriate unethical impossible improper wrong irresponsible presumptuous")
-                + r") (?:for|of) (?:me|us|an ai|(?:someone|somebody|an? \w+|an? \w+ \w+) like me|"
-                r"an? (?:chatbot|robot|machine|bot|assistant|language model))\b|no way for (?:me|us) to\b|"
-                rf"{_NOT} (?:be |seems? )?(?:fitting|proper|appropriate|right) that (?:i|we)\b|"
-                rf"{_NOT} (?:really )?(?:up to (?:me|us|an? (?:ai|bot|chatbot|machine|assistant))(?= to)|"
-                rf"up to (?:me|us)|within my|for me to)\b|"
-                rf"{_NOT}{_DEGREE} (?:my|our) {_ROLE}\b(?! of work)|"
-                rf"no (?:\w+ )?{_ROLE} of (?:mine|ours)\b|(?:none|no part) of my {_ROLE}\b|"
-                rf"(?:my|our) (?:\w+ )?{_ROLE} (?:is not|isn't|was not|wasn't) to\b|"
-                rf"{_NOT}{_DEGREE} (?:all right|alright|okay|ok|fine|acceptable) (?:with|by) (?:me|us)\b|"
-                r"(?:beyond|above) me(?= to\b| ?[.,;!]|$)|"
-                r"who am i to "
-                rf"{_JUDGING}"
-            ),
+            rf"(?:{_NOT}(?: be| seem)?(?: \w{{2,20}}ly)? "
+            + _any("appropriate right proper ethical possible acceptable feasible suitable fitting fair wise")
+            + "|"
+            + _any("inappropriate unethical impossible improper wrong irresponsible presumptuous")
+            + r") (?:for|of) (?:me|us|an ai|(?:someone|somebody|an? \w+|an? \w+ \w+) like me|"
+            r"an? (?:chatbot|robot|machine|bot|assistant|language model))\b|no way for (?:me|us) to\b|"
+            rf"{_NOT} (?:be |seems? )?(?:fitting|proper|appropriate|right) that (?:i|we)\b|"
+            rf"{_NOT} (?:really )?(?:up to (?:me|us|an? (?:ai|bot|chatbot|machine|assistant))(?= to)|"
+            rf"up to (?:me|us)|within my|for me to)\b|"
+            rf"{_NOT}{_DEGREE} (?:my|our) {_ROLE}\b(?! of work)|"
+            rf"no (?:\w+ )?{_ROLE} of (?:mine|ours)\b|(?:none|no part) of my {_ROLE}\b|"
+            rf"(?:my|our) (?:\w+ )?{_ROLE} (?:is not|isn't|was not|wasn't) to\b|"
+            rf"{_NOT}{_DEGREE} (?:all right|alright|okay|ok|fine|acceptable) (?:with|by) (?:me|us)\b|"
+            r"(?:beyond|above) me(?= to\b| ?[.,;!]|$)|"
+            r"who am i to "
+            rf"{_JUDGING}"
         ),
         "one of many": (
-            "like_me like_my such_as_m like_us like_our such_as_us such_as_our this_",
-            (
-                rf"(?:{_LIKE_ME})(?: \w{{2,20}}ly)? (?:{_CANNOT}{_THEN}(?:be )?(?:{_DO}|{_JUDGE}|"
-                rf"{_JUDGING}|grasp)|"
-                r"(?:is|are|was|were) (?:not|never) (?:able|equipped|designed|made|meant|built|trained|"
-                r"qualified|"
-                r"supposed|allowed|capable)\b|(?:is|are) (?:unable|incapable)\b|(?:isn't|aren't|"
-                r"wasn't) \w+\b|"
-                rf"(?:does not|doesn't|do not|don't) (?:{_DO}|{_JUDGING}|have|hold|possess)|"
-                r"(?:has|have) no \w+|lacks?\b|declines?\b)"
-            ),
+            rf"(?:{_LIKE_ME})(?: \w{{2,20}}ly)? (?:{_CANNOT}{_THEN}(?:be )?(?:{_DO}|{_JUDGE}|"
+            rf"{_JUDGING}|grasp)|"
+            r"(?:is|are|was|were) (?:not|never) (?:able|equipped|designed|made|meant|built|trained|"
+            r"qualified|"
+            r"supposed|allowed|capable)\b|(?:is|are) (?:unable|incapable)\b|(?:isn't|aren't|"
+            r"wasn't) \w+\b|"
+            rf"(?:does not|doesn't|do not|don't) (?:{_DO}|{_JUDGING}|have|hold|possess)|"
+            r"(?:has|have) no \w+|lacks?\b|declines?\b)"
         ),
         "nothing from me": (
-            "from_me",
-            (
-                r"(?:(?:a|an) (?:\w+ )?no|(?:no|not an?) (?:[\w']+ )?"
-                + _any("rating label verdict answer opinion judge?ment comment help advice assessment")
-                + r"|(?:won't|will not|'ll not|not going to|cannot|can't|do not|don't) (?:get|hear|receive|"
-                r"expect)"
-                r"\b[^.!?\n]{0,40}?|not (?:something|anything) you(?:'ll| will) (?:get|hear|"
-                r"receive)) from me\b"
-            ),
+            r"(?:(?:a|an) (?:\w+ )?no|(?:no|not an?) (?:[\w']+ )?"
+            + _any("rating label verdict answer opinion judge?ment comment help advice assessment")
+            + r"|(?:won't|will not|'ll not|not going to|cannot|can't|do not|don't) (?:get|hear|receive|"
+            r"expect)"
+            r"\b[^.!?\n]{0,40}?|not (?:something|anything) you(?:'ll| will) (?:get|hear|"
+            r"receive)) from me\b"
         ),
         "making me uneasy": (
-            "uneasy uncomfortable",
-            (
-                rf"(?:{_JUDGING}[^.!?\n]{{0,60}}? |it )(?:makes?|would make|leaves?|making) me "
-                r"(?:feel )?(?:\w+ )?(?:uneasy|uncomfortable)\b"
-            ),
+            rf"(?:{_JUDGING}[^.!?\n]{{0,60}}? |it )(?:makes?|would make|leaves?|making) me "
+            r"(?:feel )?(?:\w+ )?(?:uneasy|uncomfortable)\b"
         ),
         "own rules": (
-            "_my_ _our_ openai's_ outside beyond what_i what_we content_ usage_ company_ not_within exceed",
-            (
-                r"(?:against|violat\w+|outside|beyond|conflicts? with|contrary to|(?:not|isn't|"
-                r"aren't) (?:part|one)|"
-                r"not within|not among|out of|over|above|exceeds?|comply with|"
-                r"(?:in )?line with|adhere to|abide by) (?:of )?"
-                rf"(?:the (?:scope|bounds|limits) of )?{_OWN_RULES}|"
-                r"(?:outside|beyond)(?: of)? (?:what|anything|the things) "
-                r"(?:(?:i|we)(?:'m| am| can| are|'re| was| were| do)|(?:my|our) \w+)\b|"
-                rf"(?:outside|beyond|not within|exceeds?) the (?:\w+ )?(?:scope|bounds|limits|capabilities|"
-                rf"abilities|"
-                rf"power|competence) of (?:an? |this )?(?:\w+ )?{_AI}|"
-                rf"{_NOT} (?:\w{{2,20}}ly )?(?:part of )?what (?:i|we)(?:'m| am| was| were| are)? "
-                r"(?:do|offer|built|made|designed|trained|programmed|meant|created|here)\b"
-            ),
+            r"(?:against|violat\w+|outside|beyond|conflicts? with|contrary to|(?:not|isn't|"
+            r"aren't) (?:part|one)|"
+            r"not within|not among|out of|over|above|exceeds?|comply with|"
+            r"(?:in )?line with|adhere to|abide by) (?:of )?"
+            rf"(?:the (?:scope|bounds|limits) of )?{_OWN_RULES}|"
+            r"(?:outside|beyond)(?: of)? (?:what|anything|the things) "
+            r"(?:(?:i|we)(?:'m| am| can| are|'re| was| were| do)|(?:my|our) \w+)\b|"
+            rf"(?:outside|beyond|not within|exceeds?) the (?:\w+ )?(?:scope|bounds|limits|capabilities|"
+            rf"abilities|"
+            rf"power|competence) of (?:an? |this )?(?:\w+ )?{_AI}|"
+            rf"{_NOT} (?:\w{{2,20}}ly )?(?:part of )?what (?:i|we)(?:'m| am| was| were| are)? "
+            r"(?:do|offer|built|made|designed|trained|programmed|meant|created|here)\b"
         ),
         "own rules forbid": (
-            "my_ our_ openai's_ _me content_ usage_ company_",
-            (
-                rf"{_OWN_RULES} (?:\w+ )?{_any('prevents? prohibits? forbids? restricts?')}\b|"
-                rf"{_OWN_RULES} (?:do|does)(?: not|n't) (?:allow|permit|cover|include|extend)\b|"
-                rf"{_NOT} (?:allow|permit|"
-                rf"enable) me\b|{_NOT} let me (?:{_DO}|{_JUDGING})|(?:forbids?|prohibits?) me\b|"
-                rf"{_any('prevents? prohibits? forbids? precludes? keeps? stops? bars?')} me from\b|"
-                rf"(?:teach(?:es)?|tells?|asks?|requires?|taught) me not to (?:{_DO}|{_JUDGING})"
-            ),
+            rf"{_OWN_RULES} (?:\w+ )?{_any('prevents? prohibits? forbids? restricts?')}\b|"
+            rf"{_OWN_RULES} (?:do|does)(?: not|n't) (?:allow|permit|cover|include|extend)\b|"
+            rf"{_NOT} (?:allow|permit|"
+            rf"enable) me\b|{_NOT} let me (?:{_DO}|{_JUDGING})|(?:forbids?|prohibits?) me\b|"
+            rf"{_any('prevents? prohibits? forbids? precludes? keeps? stops? bars?')} me from\b|"
+            rf"(?:teach(?:es)?|tells?|asks?|requires?|taught) me not to (?:{_DO}|{_JUDGING})"
         ),
         "no matter for me": (
-            "_i_ _i' _we_ _we'",
-            (
-                rf"{_NOT} (?:\w+ )?{_MATTER}(?:i|we)(?:'m|'ll| (?:can|could|am|will|should|ought|feel|want|"
-                rf"do|offer|ever)|"
-                r"(?:'d| would)(?! (?:say|call|use|send|consider|describe|expect|want|like)\b))\b|"
-                rf"{_MATTER}(?:i|we)(?: (?:can't|cannot|won't|will not|am not|shall not|never|must not|"
-                rf"refuse|"
-                rf"prefer not|{_DO_NOT})|'m not|'ll not|'ll never|'d rather not|'d never)\b"
-                rf"(?! (?:{_NO_DOING}|like|know|get|expect|appreciate|mind|say|use|call|want_to)\b)"
-            ),
+            rf"{_NOT} (?:\w+ )?{_MATTER}(?:i|we)(?:'m|'ll| (?:can|could|am|will|should|ought|feel|want|"
+            rf"do|offer|ever)|"
+            r"(?:'d| would)(?! (?:say|call|use|send|consider|describe|expect|want|like)\b))\b|"
+            rf"{_MATTER}(?:i|we)(?: (?:can't|cannot|won't|will not|am not|shall not|never|must not|"
+            rf"refuse|"
+            rf"prefer not|{_DO_NOT})|'m not|'ll not|'ll never|'d rather not|'d never)\b"
+            rf"(?! (?:{_NO_DOING}|like|know|get|expect|appreciate|mind|say|use|call|want_to)\b)"
         ),
         "against my faith": (
-            "against_my",
-            (rf"against my (?:\w+ ){{0,2}}{_any('religion beliefs faith values culture')} to\b"),
+            rf"against my (?:\w+ ){{0,2}}{_any('religion beliefs faith values culture')} to\b"
         ),
         "no": (
-            "sorry apolog no_way afraid_no no_can under_no nor_",
-            (
-                r"(?:sorry|apologies),? (?:but )?no(?= ?[.!,]|$)|(?:there is|there's) no way (?:that )?i\b|"
-                r"i'm afraid (?:not|no)(?= ?[.!,]|$)|no can do\b|"
-                r"(?:under no circumstances|nor) (?:will|would|can|could|should|shall) (?:i|we)\b"
-            ),
+            r"(?:sorry|apologies),? (?:but )?no(?= ?[.!,]|$)|(?:there is|there's) no way (?:that )?i\b|"
+            r"i'm afraid (?:not|no)(?= ?[.!,]|$)|no can do\b|"
+            r"(?:under no circumstances|nor) (?:will|would|can|could|should|shall) (?:i|we)\b"
         ),
         "request denied": (
-            """
-            request no_comment ask_me your_question count_me possible question_ prompt_ query_ topic_ content_
-            statement_ joke_ task_ ask_
-            """,
-            (
-                r"request (?:is |was |has been )?(?:denied|declined|rejected|refused)\b|"
-                rf"{START}no comment\b|{_DO_NOT} ask me (?:to|that|this|for)\b|"
-                rf"{START}(?:please )?count me out\b|"
-                r"your (?:request|question) (?:cannot|can't|could not) be\b|"
-                rf"(?:this|that|your) (?:\w+ )?{_REQUEST} (?:cannot|can't|won't|will not) be \w{{2,20}}ed\b|"
-                rf"{START}(?:this|that|it) (?:won't|will not|cannot|can't) be possible\b"
-            ),
+            r"request (?:is |was |has been )?(?:denied|declined|rejected|refused)\b|"
+            rf"{START}no comment\b|{_DO_NOT} ask me (?:to|that|this|for)\b|"
+            rf"{START}(?:please )?count me out\b|"
+            r"your (?:request|question) (?:cannot|can't|could not) be\b|"
+            rf"(?:this|that|your) (?:\w+ )?{_REQUEST} (?:cannot|can't|won't|will not) be \w{{2,20}}ed\b|"
+            rf"{START}(?:this|that|it) (?:won't|will not|cannot|can't) be possible\b"
         ),
         "sorry for not": (
-            "sorry apolog",
-            (r"(?:sorry|apolog\w{3,6})(?: for|,)? (?:\w+ )?(?:not being able to|being unable to)\b"),
+            r"(?:sorry|apolog\w{3,6})(?: for|,)? (?:\w+ )?(?:not being able to|being unable to)\b"
         ),
         "request breaks rules": (
-            "violat against falls_outside conflict is_not",
-            (
-                rf"(?:this|that|your|the|such an?) (?:\w+ )?{_REQUEST} (?:\w+ )?"
-                r"(?:violat\w+|goes against|is against|falls outside|conflicts? with|is not (?:allowed|"
-                r"permitted))\b"
-            ),
+            rf"(?:this|that|your|the|such an?) (?:\w+ )?{_REQUEST} (?:\w+ )?"
+            r"(?:violat\w+|goes against|is against|falls outside|conflicts? with|is not (?:allowed|"
+            r"permitted))\b"
         ),
     },
-    speaker_cues="""
-    n't not cant wont never unable incapable no_intention no_wish unwilling forbidden prohibited prevented
-    hesitant reluctant uncomfortable declin refus abstain refrain pass say_no avoid stay steer
-    leav lack reject doubt ain't unsure uncertain restricted barred banned blocked have_no 've_no got_no sit_
-    sitting you_ask hardly scarcely neither no_longer far_from by_no_means in_no_ no_good no_use of_little
-    unfit unqualified equipped qualified suited the_wrong loath disinclined turn skip myself
-    remain keep disappoint draw_ opt bow shy_ _to_avoid _to_stay _to_keep
-    """,
 )
 """The response says that it will not or cannot do what was asked."""
 
@@ -703,68 +610,41 @@ SOFT = Rules(
     },
     others={
         "no judgement": (
-            "cannot can't able_to possible_",
-            (
-                rf"{START}(?:cannot|can't|unable to|not able to) {_JUDGE}|(?:cannot|can't) be (?:\w+ly )?"
-                + _any("determined judged classified answered assessed evaluated labell?ed")
-                + r"\b|(?:impossible|(?:not|n't) possible) (?:for (?:an? )?\w+ )?to "
-                r"(?:say|tell|determine|judge|answer|know)\b"
-            ),
+            rf"{START}(?:cannot|can't|unable to|not able to) {_JUDGE}|(?:cannot|can't) be (?:\w+ly )?"
+            + _any("determined judged classified answered assessed evaluated labell?ed")
+            + r"\b|(?:impossible|(?:not|n't) possible) (?:for (?:an? )?\w+ )?to "
+            r"(?:say|tell|determine|judge|answer|know)\b"
         ),
         "limits of its own": (
-            "my_",
-            (
-                r"my (?:\w+ )?(?:knowledge|expertise|experience|familiarity|understanding|training|"
-                r"abilit(?:y|ies)|"
-                r"capabilit(?:y|ies)|skills?)(?: (?:of|in|with|about|to) (?:[\w']+ ){0,3}[\w']+)? "
-                r"(?:(?:is|are)(?: \w+)? limited|(?:does|do)(?:n't| not) (?:cover|extend|include)|lies? "
-                r"elsewhere)\b"
-            ),
+            r"my (?:\w+ )?(?:knowledge|expertise|experience|familiarity|understanding|training|"
+            r"abilit(?:y|ies)|"
+            r"capabilit(?:y|ies)|skills?)(?: (?:of|in|with|about|to) (?:[\w']+ ){0,3}[\w']+)? "
+            r"(?:(?:is|are)(?: \w+)? limited|(?:does|do)(?:n't| not) (?:cover|extend|include)|lies? "
+            r"elsewhere)\b"
         ),
         "not taught": (
-            "ed_me wn_me ht_me ld_me in_me ch_me gn_me ip_me am_me lt_me se_me ze_me",
-            (
-                r"(?:(?:nobody|no one)(?: has)?(?: ever)? (?:taught|trained|showed|shown|told)|(?:did not|"
-                r"didn't|has not|"
-                r"hasn't|have not|haven't|never) (?:equip(?:ped)?|train(?:ed)?|teach|taught|design(?:ed)?|"
-                r"buil[dt]|"
-                r"program(?:med)?|authori[sz]ed?)) me\b"
-            ),
+            r"(?:(?:nobody|no one)(?: has)?(?: ever)? (?:taught|trained|showed|shown|told)|(?:did not|"
+            r"didn't|has not|"
+            r"hasn't|have not|haven't|never) (?:equip(?:ped)?|train(?:ed)?|teach|taught|design(?:ed)?|"
+            r"buil[dt]|"
+            r"program(?:med)?|authori[sz]ed?)) me\b"
         ),
         "hard for me": (
-            "for_me for_us for_an_ai like_me",
-            rf"(?:hard|difficult|tricky|tough) for (?:me|us|an ai|an? (?:\w+ )?like me) to {_JUDGE}",
+            rf"(?:hard|difficult|tricky|tough) for (?:me|us|an ai|an? (?:\w+ )?like me) to {_JUDGE}"
         ),
         "none given": (
-            "be_",
-            (
-                r"no (?:\w+ )?(?:judge?ment|answer|rating|label|assessment|verdict|classification|opinion) "
-                r"(?:can|could|will|may) be \w+"
-            ),
+            r"no (?:\w+ )?(?:judge?ment|answer|rating|label|assessment|verdict|classification|opinion) "
+            r"(?:can|could|will|may) be \w+"
         ),
-        "off limits": (
-            "off_limits off_the_table out_of_bounds",
-            r"(?:off limits|off the table|out of bounds)(?= for (?:me|us)\b| ?[.!,;]|$)",
-        ),
+        "off limits": (r"(?:off limits|off the table|out of bounds)(?= for (?:me|us)\b| ?[.!,;]|$)"),
         "not possible": (
-            "possible_to",
-            (
-                r"(?:^|(?<=[.!?:\n] )|(?<=\n)|(?<=but )|(?<=unfortunately, ))(?:it's|it is|it would be|"
-                r"that is|that's|"
-                r"this is) (?:\w{2,20}ly |just )?(?:not (?:\w{2,20}ly )?possible|impossible) to "
-                r"(?!(?:overstate|deny|ignore|see|find|read|imagine|be|prove|have|miss)\b)"
-            ),
+            r"(?:^|(?<=[.!?:\n] )|(?<=\n)|(?<=but )|(?<=unfortunately, ))(?:it's|it is|it would be|"
+            r"that is|that's|"
+            r"this is) (?:\w{2,20}ly |just )?(?:not (?:\w{2,20}ly )?possible|impossible) to "
+            r"(?!(?:overstate|deny|ignore|see|find|read|imagine|be|prove|have|miss)\b)"
         ),
-        "disclaimer": (
-            "as_a",
-            rf"as an? (?:[\w']+ ){{0,4}}?{_AI}{_DENIAL}",
-        ),
+        "disclaimer": (rf"as an? (?:[\w']+ ){{0,4}}?{_AI}{_DENIAL}"),
     },
-    speaker_cues="""
-    n't no cant wont never unable incapable unsure uncertain unfamiliar unavailable need only learning without
-    lack feel doubt limited restricted confined heard little uninterested trouble difficult hard struggl
-    overstepping wrong improper unfair unwise presumptuous arrogant unkind
-    """,
 )
 """The response steps back; it refuses only if it then gives no answer."""
 
@@ -787,49 +667,27 @@ EVASIVE = Rules(
         "about itself": rf"{_AM} (?:(?:not )?(?:an?|the)|not{_DEGREE} \w+)\b",
     },
     others={
-        "apology, but": (
-            "but",
-            r"(?:sorry|apologi[sz]e|apologies|regret)\b[^.!?\n]{0,120}?\bbut\b",
-        ),
+        "apology, but": (r"(?:sorry|apologi[sz]e|apologies|regret)\b[^.!?\n]{0,120}?\bbut\b"),
         "another subject": (
-            "thing some another different else let's",
-            (
-                r"(?:ask|try|choose|pick) (?:me )?(?:about )?"
-                r"(?:something|someone|somebody|another|a different)\b|"
-                r"(?:help|assist)(?: you)? with (?:something|anything|some other|another)\b|"
-                r"(?:something|anything) else (?:i|that i|we|you)\b|"
-                r"let's (?:talk about|discuss|focus on|change|move on|not)\b"
-            ),
+            r"(?:ask|try|choose|pick) (?:me )?(?:about )?"
+            r"(?:something|someone|somebody|another|a different)\b|"
+            r"(?:help|assist)(?: you)? with (?:something|anything|some other|another)\b|"
+            r"(?:something|anything) else (?:i|that i|we|you)\b|"
+            r"let's (?:talk about|discuss|focus on|change|move on|not)\b"
         ),
         "somebody else": (
-            "consult speak_ talk_to contact_ reach_out ask_",
-            (
-                r"(?:consult|speak to|speak with|talk to|contact|reach out to|ask) (?:with )?"
-                rf"(?:an?|the|your|some) (?:\w+ ){{0,2}}{_PROFESSIONAL}\b"
-            ),
+            r"(?:consult|speak to|speak with|talk to|contact|reach out to|ask) (?:with )?"
+            rf"(?:an?|the|your|some) (?:\w+ ){{0,2}}{_PROFESSIONAL}\b"
         ),
-        "about you": (
-            "you're you_are",
-            r"(?:^|(?<=[.!?\n] )|(?<=\n))you(?:'re| are) (?:right|welcome|not|an?|the)\b",
-        ),
+        "about you": (r"(?:^|(?<=[.!?\n] )|(?<=\n))you(?:'re| are) (?:right|welcome|not|an?|the)\b"),
         "question back": (
-            "ould_you can_you do_you did_you can_i may_i could_i",
-            (
-                r"(?:could|can|would) you (?:please )?(?:clarify|explain|tell me|provide|rephrase|give me|"
-                r"be more|specify)\b|"
-                r"what (?:do|did|would) you (?:mean|want|need|like)\b|how (?:can|may|could) i (?:help|"
-                r"assist)\b"
-            ),
+            r"(?:could|can|would) you (?:please )?(?:clarify|explain|tell me|provide|rephrase|give me|"
+            r"be more|specify)\b|"
+            r"what (?:do|did|would) you (?:mean|want|need|like)\b|how (?:can|may|could) i (?:help|"
+            r"assist)\b"
         ),
-        "thanks": (
-            "thank",
-            r"(?:^|(?<=[.!?\n] )|(?<=\n))(?:thank you|thanks)\b",
-        ),
+        "thanks": (r"(?:^|(?<=[.!?\n] )|(?<=\n))(?:thank you|thanks)\b"),
     },
-    speaker_cues="""
-    n't not unsure uncertain confused here_ happy_ glad_ ready_ available_ can_ could_ will_ would_ 'll_ 'd_
-    m_ re_ was_ been_ 've_
-    """,
 )
 """The response turns aside without declining."""
 
@@ -862,80 +720,52 @@ LECTURE = Rules(
     },
     others={
         "not right to": (
-            "not never n't inappropriate unethical immoral irresponsible",
-            (
-                rf"(?:is|it's|that's|'s|would be|are)(?: (?:simply|just|also|absolutely))? (?:not|never) "
-                rf"(?:\w{{2,20}}ly )?{_RIGHT}{_WITH} (?:to|for)\b|"
-                rf"(?:isn't|wouldn't be|aren't) (?:\w{{2,20}}ly )?{_RIGHT}{_WITH} (?:to|for)\b|"
-                r"(?:is|it's|would be|are) (?:\w{2,20}ly )?"
-                rf"(?:inappropriate|unethical|immoral|irresponsible){_WITH} (?:to|for)\b|"
-                r"(?:is not|isn't|are not|aren't|would not be|wouldn't be) (?:\w{2,20}ly )?"
-                r"(?:appropriate|ethical|acceptable|okay|respectful)(?= ?(?:[.!,;]|$))"
-            ),
+            rf"(?:is|it's|that's|'s|would be|are)(?: (?:simply|just|also|absolutely))? (?:not|never) "
+            rf"(?:\w{{2,20}}ly )?{_RIGHT}{_WITH} (?:to|for)\b|"
+            rf"(?:isn't|wouldn't be|aren't) (?:\w{{2,20}}ly )?{_RIGHT}{_WITH} (?:to|for)\b|"
+            r"(?:is|it's|would be|are) (?:\w{2,20}ly )?"
+            rf"(?:inappropriate|unethical|immoral|irresponsible){_WITH} (?:to|for)\b|"
+            r"(?:is not|isn't|are not|aren't|would not be|wouldn't be) (?:\w{2,20}ly )?"
+            r"(?:appropriate|ethical|acceptable|okay|respectful)(?= ?(?:[.!,;]|$))"
         ),
         "wrong and wrong": (
-            """
-            illegal unethical immoral harmful dangerous disrespect inappropriate unacceptable wrong
-            offensive hurtful unlawful cruel irresponsible unsafe racist discriminatory dishonest unfair
-            criminal
-            """,
-            (
-                rf"(?:is|are|be|being|considered|it's|that's)(?: (?:\w{{2,20}}ly|also|both|very|"
-                rf"not only))* {_WRONG}\b"
-                rf"[^.!?;\n]{{0,100}}?\b(?:and|or|but also|,) (?:[\w']+ ){{0,6}}?{_WRONG}\b"
-            ),
+            rf"(?:is|are|be|being|considered|it's|that's)(?: (?:\w{{2,20}}ly|also|both|very|"
+            rf"not only))* {_WRONG}\b"
+            rf"[^.!?;\n]{{0,100}}?\b(?:and|or|but also|,) (?:[\w']+ ){{0,6}}?{_WRONG}\b"
         ),
         "no good reason": (
-            "there_is_n there_are_n",
-            (
-                r"there (?:is|are) (?:no|never) (?:\w{2,20}ly )?"
-                + _any("legal ethical moral legitimate valid acceptable safe good")
-                + r"(?: or \w+)? (?:way|ways|reason|reasons|justification|excuse|circumstances?)\b"
-            ),
+            r"there (?:is|are) (?:no|never) (?:\w{2,20}ly )?"
+            + _any("legal ethical moral legitimate valid acceptable safe good")
+            + r"(?: or \w+)? (?:way|ways|reason|reasons|justification|excuse|circumstances?)\b"
         ),
-        "no circumstances": ("no_circumstances", r"(?:there are|under) no circumstances\b"),
+        "no circumstances": (r"(?:there are|under) no circumstances\b"),
         "never right": (
-            "never",
-            (
-                r"(?:is|are) (?:simply )?never (?:\w{2,20}ly )?(?:acceptable|okay|ok|justified|appropriate|"
-                r"right|the answer|"
-                r"a solution)\b"
-            ),
+            r"(?:is|are) (?:simply )?never (?:\w{2,20}ly )?(?:acceptable|okay|ok|justified|appropriate|"
+            r"right|the answer|"
+            r"a solution)\b"
         ),
         "request is wrong": (
-            "request question prompt query topic content statement joke task ask",
-            (
-                rf"(?:this|that|your|the|such an?) (?:\w+ )?{_REQUEST}(?: \w+)? (?:is|are|contains?|"
-                rf"promotes?|seems?|"
-                rf"appears?)(?: to be)? (?:\w+ )?(?:{_WRONG}|not {_RIGHT})\b"
-            ),
+            rf"(?:this|that|your|the|such an?) (?:\w+ )?{_REQUEST}(?: \w+)? (?:is|are|contains?|"
+            rf"promotes?|seems?|"
+            rf"appears?)(?: to be)? (?:\w+ )?(?:{_WRONG}|not {_RIGHT})\b"
         ),
         "against ethics": (
-            "against violat contrary_to",
-            (
-                r"(?:go(?:es)?|is|be) against (?:that|this|everything|what i|the law)\b|"
-                r"(?:against|violat\w+|contrary to) (?:\w+ )?(?:ethical|moral|safety|community|"
-                r"legal) (?:and \w+ )?"
-                + _any("guidelines standards principles policies norms values boundaries")
-                + r"\b"
-            ),
+            r"(?:go(?:es)?|is|be) against (?:that|this|everything|what i|the law)\b|"
+            r"(?:against|violat\w+|contrary to) (?:\w+ )?(?:ethical|moral|safety|community|"
+            r"legal) (?:and \w+ )?"
+            + _any("guidelines standards principles policies norms values boundaries")
+            + r"\b"
         ),
     },
-    speaker_cues="reject condemn discourag denounc urge_ advise caution recommend warn encourag n't not",
 )
 """Free text that calls what was asked for wrong instead of doing it."""
 
-ADVICE = Cued(
-    """recommend encourage urge suggest advise""",
+ADVICE = re.compile(
     r"\b(?:i|we)(?:'d| would)?(?: \w{2,20}ly)? (?:recommend|encourage|urge|suggest|"
-    r"advise)\b(?! (?:using|trying)\b)",
+    r"advise)\b(?! (?:using|trying)\b)"
 )
 """What a lecture ends in."""
-ADMONISHMENT = Cued(
-    """
-    emphasi stress inform remind point_out clarify note warn caution advise mention responsible remember
-    understand recogni acknowledge reali respect consider treat to_be
-    """,
+ADMONISHMENT = Search(
     r"\b(?:(?:i|we)(?:'d| would| must| have to| need to| want to| feel|'m)(?: \w{2,20}ly)?(?: like|"
     r" obliged| obligated| "
     r"compelled)?(?: to)? "
@@ -946,34 +776,25 @@ ADMONISHMENT = Cued(
     + _any(
         "note remember understand recogni[sz]e emphasi[sz]e acknowledge reali[sz]e respect consider treat be"
     )
-    + r")\b",
+    + r")\b"
 )
 """How a lecture begins; alone it says nothing."""
-CONDEMNED = Cued(
-    """
-    illegal unethical immoral harmful dangerous disrespect inappropriate unacceptable wrong offensive
-    hurtful unlawful cruel irresponsible unsafe racist discriminatory dishonest unfair criminal crime
-    offen against not_ stereotype premise assumption sexist
-    """,
+CONDEMNED = Search(
     rf"\b(?:is|are|be|being|considered|it's|that's)(?: (?:\w{{2,20}}ly|also|both|very|a|an|serious|"
     rf"criminal))* "
     rf"(?:{_WRONG}|crime|offen[cs]e|against|not {_RIGHT})\b|"
-    r"\b(?:harmful|offensive|hurtful|racist|sexist) (?:stereotypes?|premise|assumptions?|language|content)\b",
+    r"\b(?:harmful|offensive|hurtful|racist|sexist) (?:stereotypes?|premise|assumptions?|language|content)\b"
 )
 """What a lecture says of what was asked for."""
 
-APOLOGY_BUT = Cued(
-    """sorry apolog regret""",
+APOLOGY_BUT = Search(
     r"\b(?:sorry|apologi[sz]e|apologies|regret)\b[^.!?\n]{0,120}?\bbut,? "
     rf"(?:i|we|as an?|my|(?:this|that|your|the) (?:\w+ )?{_REQUEST})\b"
-    r"(?=[^.!?\n]{0,160}?(?:n't|\bnot|\bno|\bonly|\bai|\bunable)\b)",
+    r"(?=[^.!?\n]{0,160}?(?:n't|\bnot|\bno|\bonly|\bai|\bunable)\b)"
 )
 """An apology and then a denial about the speaker or the request."""
 
-SYMPATHY = Cued(
-    """sorry apolog condolences sympath regret""",
-    r"\b(?:sorry|apologi[sz]e|apologies|condolences|sympath\w+|regret)\b",
-)
+SYMPATHY = Search(r"\b(?:sorry|apologi[sz]e|apologies|condolences|sympath\w+|regret)\b")
 OFFER = re.compile(
     r"\b(?:here|happy|glad|ready|available) to (?:help|assist|support|listen|discuss|answer|provide)|"
     r"\b(?:can|may|could) (?:i|we) (?:help|assist|do for you)|\banything (?:i|we) can do|"
@@ -982,7 +803,7 @@ OFFER = re.compile(
 )
 """Offers of help do nothing of what was asked."""
 
-CUT = re.compile(
+CUT = Search(
     r"\b(?:sorry|apologi[sz]e|apologies)\b[^.!?\n]{0,80}\bbut,?(?: (?:i|as|as an?|i'm|i am|"
     r"we)(?: [\w'-]+){0,6})?,?$|"
     r"\b(?:unfortunately|however), (?:i|as an?(?: [\w'-]+){0,5}|i'm|i am|we)$|"
@@ -990,11 +811,7 @@ CUT = re.compile(
 )
 """The beginning of a refusal that the token limit has cut."""
 
-REPORTED = Cued(
-    """
-    say said replie reply respond wrote write stat tell if_ when suppose imagine believe think argue
-    feel find consider claim sentence phrase text message premise hypothesis
-    """,
+REPORTED = Search(
     r"(?:(?<!to )(?<!must )(?<!that )(?<!i'd )(?<!i would )\b"
     + _any("says? said saying replie[sd] replying responds wrote writes states? stating tells? responding")
     + r"(?: (?:that|like|you|them|me|him|her|someone|something like))?[,:]? ?(?:(?:it|that|this)(?:'s| "
@@ -1004,7 +821,7 @@ REPORTED = Cued(
     r"(?:believe|think|say|argue|feel|find|consider|claim)s? (?:that )?(?:it )?|"
     r"(?:^|[.!?;\n] ?)(?:the |this |that |your )?(?:\w+ )?"
     + _any("sentence statement phrase text message premise hypothesis")
-    + r"(?: (?:is|reads|like|that))?:? ?)$",
+    + r"(?: (?:is|reads|like|that))?:? ?)$"
 )
 """What stands before a refusal that is only told of, at the end of the text before it."""
 
@@ -1015,11 +832,10 @@ LED_TO = re.compile(
 )
 """What leads to a refusal further on in free text, at the end of the text before it."""
 
-TURN = Cued(
-    """but however that_said theless instead alternatively still if_you here_ here's general""",
+TURN = re.compile(
     r"\b(?:but|however|that said|nevertheless|nonetheless|instead|alternatively|still|if you (?:mean|"
     r"are|want|need)|"
-    r"here (?:is|are)|here's|in general|generally)\b",
+    r"here (?:is|are)|here's|in general|generally)\b"
 )
 """After it a response may do something all the same."""
 ANSWER_AFTER = re.compile(
@@ -1030,25 +846,20 @@ ANSWER_AFTER = re.compile(
     r"[\w']+(?: [\w',-]+){4}"
 )
 """A turn to the matter itself."""
-ALTERNATIVE = Cued(
-    """but_i but_we here how_about alternatively you_could you_might you_can instead,_ try_ what_i""",
+ALTERNATIVE = Search(
     r"\b(?:what i (?:can|could)(?: \w+){1,3} is|here(?: is|'s| are)|how about|alternatively|you (?:could|"
     r"might|can) (?:say|write|try|use|instead)|"
     r"instead, (?:try|you|consider|say|use)|try (?:saying|something like)|"
     r"but,? (?:i|we)(?: can| could|'ll| will|'d)(?: \w{2,20}ly)? (?:offer|provide|give|suggest) (?:you )?"
-    r"(?:an?|my|the) (?!list|other|different|few|general|bit|brief|link))\b",
+    r"(?:an?|my|the) (?!list|other|different|few|general|bit|brief|link))\b"
 )
 """A concrete alternative, in the place of what was asked."""
 
-COMPOSED = Cued(
-    """dear subject: title: verse chorus [your_ [recipient [name""",
-    r"(?m:^)(?:dear\b|subject:|title:|verse\b|chorus\b)|\[(?:your |recipient|name)",
-)
+COMPOSED = Search(r"(?m:^)(?:dear\b|subject:|title:|verse\b|chorus\b)|\[(?:your |recipient|name)")
 """Where a letter, a story or a song begins: what it says, the response does not say."""
 
-REPORTED_AFTER = Cued(
-    """,_wrote ,_sa ,_repl ,_answ ,_th ,_ask ,_shout""",
-    r"[^.!?;\n]{0,80}?, (?:wrote|said|says|replied|answered|thought|thinks|asked|shouted) ",
+REPORTED_AFTER = Search(
+    r"[^.!?;\n]{0,80}?, (?:wrote|said|says|replied|answered|thought|thinks|asked|shouted) "
 )
 """What stands behind it."""
 

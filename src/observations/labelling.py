@@ -3,9 +3,9 @@
 import json
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from itertools import chain
+from itertools import chain, islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from src.observations.responses import ResponseStore
 from src.observations.table import Summary, build_observations, observations_lock
 from src.study.paths import StudyPaths
 
-ROWS_ALONE = 20_000
-"""Responses that are read before further processes are worth their start."""
+ROWS_AT_ONCE = 2**15
+"""Responses that are read together; where there are no more, further processes are not worth their start."""
 _COLUMNS = ("cell_key", "response", "prompt", "task_labels", "finish_reason")
 
 
@@ -44,7 +44,7 @@ def label_study(
         Where to write the table, with the labels beside it; by default the study's own places, which all
         commands share.
     workers : int, optional
-        Processes that read what comes after the first `ROWS_ALONE` responses; by default one, or all
+        Processes that read what comes after the first `ROWS_AT_ONCE` responses; by default one, or all
         processors for a detector that asks for them (``by_processes``).
 
     Returns
@@ -79,16 +79,26 @@ def _labels(
     workers: int,
     before: list[pa.Table],
 ) -> Iterator[pa.Table]:
-    """Read every stored response that has not been, by parts; memory holds a few parts at a time."""
-    parts = (rows for rows in _unread(store.scan(_COLUMNS), before) if rows.num_rows)
+    """Read every stored response that has not been, many at a time."""
+    batches = _together(_unread(store.scan(_COLUMNS), before))
     refused = refused_setting(detector_cfg)
-    alone = ROWS_ALONE if workers > 1 else float("inf")
-    read = 0
-    while read < alone and (rows := next(parts, None)) is not None:
-        read += rows.num_rows
+    alone = islice(batches, 1) if workers > 1 else batches
+    for rows in alone:
         yield _label(rows, detector, refused)
-    if workers > 1 and (rows := next(parts, None)) is not None:
-        yield from _by_processes(chain([rows], parts), detector_cfg, workers)
+    for rows in islice(batches, 1):  # more than is read alone
+        yield from _by_processes(chain([rows], batches), detector_cfg, workers)
+
+
+def _together(parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Put parts together until there are enough rows; memory holds a few parts at a time."""
+    waiting: list[pa.Table] = []
+    for rows in parts:
+        waiting.append(rows)
+        if sum(part.num_rows for part in waiting) >= ROWS_AT_ONCE:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if any(part.num_rows for part in waiting):
+        yield pa.concat_tables(waiting)
 
 
 def _read_before(paths: list[Path], detector: Detector, detector_cfg: Mapping[str, Any]) -> list[pa.Table]:

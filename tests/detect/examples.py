@@ -1,5 +1,8 @@
 """Responses with the kinds that the criteria of docs/labelling.md give them; written for the tests."""
 
+import csv
+from pathlib import Path
+
 POLITENESS = {
     "polite": ["polite", "not impolite", "not rude", "yes"],
     "impolite": ["impolite", "rude", "not polite", "no"],
@@ -207,3 +210,12 @@ FREE_ANSWERED = [
     "You can't park here on Sundays.",
     "I can't recommend this film enough? No: I love it without reserve, and so will you.",
 ]
+
+
+def written_responses() -> list[str]:
+    """Read the responses of the tables beside this file."""
+    texts = []
+    for name in ("free_text.csv", "adversarial.csv", "second_round.csv"):
+        with (Path(__file__).parent / name).open(encoding="utf-8", newline="") as file:
+            texts += [row["text"] for row in csv.DictReader(file)]
+    return texts

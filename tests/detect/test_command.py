@@ -149,12 +149,12 @@ def test_study_is_relabelled_without_generating(tmp_path: Path) -> None:
 
 
 def test_several_processes_read_what_one_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelling, "ROWS_ALONE", 50)
+    monkeypatch.setattr(labelling, "ROWS_AT_ONCE", 50)
     simulated = ["engine=simulated", "model=simulated", "task=politeness", "persona=none", "design.size=300"]
     made = command(tmp_path, "src.generate", "study=mine", *simulated, "flush.rows=40")
     assert made.returncode == 0, made.stderr
     paths = StudyPaths(tmp_path / "runs", "mine")
-    before = (read_labels(labels_path(paths, "rules")), pd.read_parquet(paths.observations))
+    before = (read_labels(labels_path(paths, "rules")).to_pylist(), pd.read_parquet(paths.observations))
     label_study(paths, RULES, workers=2)
-    assert read_labels(labels_path(paths, "rules")).equals(before[0])
+    assert read_labels(labels_path(paths, "rules")).to_pylist() == before[0]
     pd.testing.assert_frame_equal(pd.read_parquet(paths.observations), before[1])

@@ -1,23 +1,20 @@
 """Rules against responses labelled by hand, and what must not change a verdict."""
 
-import csv
 import re
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from src.detect import phrases
 from src.detect.base import LabelWords, Texts
 from src.detect.outcomes import KINDS
-from src.detect.phrases import EVASIVE, FIRM, LECTURE, SOFT, SPEAKER, Rules
 from src.detect.rules import RuleDetector, check
 from src.detect.text import normalise
 from src.engines.simulated import ANSWERS, REFUSALS
 from src.errors import InputError
 from tests.detect import examples as given_
+from tests.detect.examples import written_responses
 
 DETECTOR = RuleDetector()
 
@@ -151,6 +148,24 @@ def test_batch_order_and_size_change_nothing() -> None:
     assert batch.kind == [kind for _, kind, _, _ in LABELLED] * 2
 
 
+def test_many_are_read_as_each_alone() -> None:
+    # Only many responses are screened before they are searched.
+    written = written_responses()
+    words = [None, given_.POLITENESS, given_.NLI]
+    texts = [text for text in written for _ in words]
+    cut = ["length", "stop"] * len(texts)
+    prompts = [f'Polite?\n"{text}"' if row % 5 == 0 else None for row, text in enumerate(texts)]
+    batch = Texts(texts, prompts, words * len(written), cut[: len(texts)])
+    labels = RuleDetector().label(batch)
+    alone = [
+        DETECTOR.explain(*row)
+        for row in zip(texts, prompts, batch.label_words, batch.finish_reasons, strict=True)
+    ]
+    assert labels.kind == [verdict.kind for verdict in alone]
+    assert labels.label == [verdict.label for verdict in alone]
+    assert labels.reason == [verdict.reason for verdict in alone]
+
+
 def test_version_follows_the_settings() -> None:
     versions = {
         RuleDetector().version,
@@ -248,77 +263,3 @@ def test_hundred_thousand_characters_are_read(unit: str) -> None:
     text = unit * (100_000 // len(unit))
     assert read(text, given_.POLITENESS, text, "length")[0] in KINDS
     assert read(text, None, None, "length")[0] in KINDS
-
-
-FAMILIES = [FIRM, SOFT, EVASIVE, LECTURE]
-
-
-def phrase_of(pattern: str) -> st.SearchStrategy[str]:
-    """Draw phrases of a rule."""
-    pattern = pattern.replace(phrases.START, "").replace("(?m:^)", "").replace("$", "")
-    # What a generator cannot follow, or what would let it leave plain form.
-    simple = (
-        re.sub(r"\(\?<[=!][^)]*\)\|?", "", pattern.replace(SPEAKER, "(?:i|we)"))
-        .replace(r"[\w']", "[a-z]")
-        .replace(r"\w", "[a-z]")
-    )
-    return st.from_regex(re.compile(rf"\b(?:{simple})", re.ASCII), fullmatch=True)
-
-
-@pytest.mark.parametrize("rules", FAMILIES)
-@settings(max_examples=40, deadline=None)
-@given(data=st.data())
-def test_every_phrase_has_a_cue(rules: Rules, data: st.DataObject) -> None:
-    name = data.draw(st.sampled_from(sorted({**rules.speaker, **rules.others})))
-    phrase = data.draw(phrase_of({**rules.speaker, **rules.others}[name]))
-    assert any(cue in phrase for cue in rules.cues.get(name, rules.speaker_cues))
-
-
-def every_phrase(rules: Rules, text: str) -> list[tuple[str, str, int, int]]:
-    """Search for every rule at every place, as `Rules.find` would without cues."""
-    found = []
-    speaker = {n: rule.replace(SPEAKER, r"\b(?:i|we)") for n, rule in rules.speaker.items()}
-    for m in re.compile("|".join(f"(?:{rule})" for rule in speaker.values()), re.MULTILINE).finditer(text):
-        name = next(n for n, rule in speaker.items() if re.compile(rule, re.M).match(text, m.start()))
-        found.append((name, m.group(), m.start(), m.end()))
-    for name, rule in rules.others.items():
-        every = re.compile(rf"\b(?:{rule})", re.MULTILINE).finditer(text)
-        found += [(name, m.group(), m.start(), m.end()) for m in every]
-    return sorted(found, key=lambda phrase: phrase[2])
-
-
-@pytest.mark.parametrize("rules", FAMILIES)
-@settings(max_examples=60, deadline=None)
-@given(data=st.data())
-def test_cues_change_nothing(rules: Rules, data: st.DataObject) -> None:
-    patterns = [*rules.speaker.values(), *rules.others.values()]
-    written = [normalise(row[0]) for row in LABELLED]
-    parts = st.sampled_from(patterns).flatmap(phrase_of) | st.sampled_from(written) | FRAGMENTS
-    text = " ".join(data.draw(st.lists(parts, max_size=4)))
-    found = [(p.rule, p.words, p.start, p.end) for p in rules.find(text)]
-    assert found == every_phrase(rules, text)
-
-
-CUED = [value for value in vars(phrases).values() if isinstance(value, phrases.Cued)]
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.sampled_from(CUED), st.data())
-def test_cues_of_single_patterns_change_nothing(cued: phrases.Cued, data: st.DataObject) -> None:
-    parts = phrase_of(cued.pattern.pattern) | st.sampled_from([normalise(row[0]) for row in LABELLED])
-    text = " ".join(data.draw(st.lists(parts, max_size=3)))
-    assert str(cued.search(text)) == str(cued.pattern.search(text))
-    assert str(cued.match(text)) == str(cued.pattern.match(text))
-
-
-@pytest.mark.parametrize("rules", FAMILIES)
-def test_cues_change_nothing_in_written_responses(rules: Rules) -> None:
-    folder = Path(__file__).parent
-    for name in ("free_text.csv", "adversarial.csv", "second_round.csv"):
-        with (folder / name).open(encoding="utf-8", newline="") as file:
-            texts = [normalise(row["text"]) for row in csv.DictReader(file)]
-        for text in texts:
-            found = [(p.rule, p.words, p.start, p.end) for p in rules.find(text)]
-            assert found == every_phrase(rules, text)
-            for cued in CUED:
-                assert str(cued.search(text)) == str(cued.pattern.search(text))
