@@ -68,6 +68,7 @@ def hydra_main(
                 if jobs is None or not get_args_parser().parse_args().multirun:
                     run()
                 else:
+                    sys.argv[1:] = _for_sweeper(sys.argv[1:])
                     _sweep(run, jobs)
             except InputError as error:
                 _exit_with(error)
@@ -160,6 +161,21 @@ def _jobs(overrides: list[str], multirun: bool) -> Iterator[list[str]]:
         yield from BasicSweeper.split_arguments(parsed, max_batch_size=None)[0]
     except (OverrideParseException, HydraException) as error:
         raise InputError(f"cannot read the command line: {_first_line(error)}") from error
+
+
+def _for_sweeper(arguments: list[str]) -> list[str]:
+    """Let keys of a swept group look swept, as in ``detector=a,b detector.model.path=x``.
+
+    Hydra first composes what is not swept by itself, with the group's default option, which may lack them.
+    """
+    given = OverridesParser.create().parse_overrides(get_args_parser().parse_args(arguments).overrides)
+    groups = tuple(f"{o.key_or_group}." for o in given if o.is_sweep_override())
+    wrapped = {
+        o.input_line: f"{o.get_key_element()}=choice({o.get_value_element_as_str()})"
+        for o in given
+        if o.key_or_group.startswith(groups) and not (o.is_delete() or o.is_sweep_override())
+    }
+    return [wrapped.get(argument, argument) for argument in arguments]
 
 
 def _compose(config_name: str, overrides: list[str]) -> DictConfig:

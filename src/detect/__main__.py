@@ -1,5 +1,7 @@
 """Label what is there already: ``python -m src.detect study=mine``, or ``responses=table.csv output=...``."""
 
+from collections.abc import Iterable, Mapping
+
 from omegaconf import DictConfig
 
 from src.app import hydra_main
@@ -31,8 +33,8 @@ def check(cfg: DictConfig) -> None:
         check_files(Path(cfg.responses), Path(cfg.output))
 
 
-def run(cfg: DictConfig) -> None:
-    """Label a study or a table, and show how many responses have which outcome."""
+def run(cfg: DictConfig) -> str:
+    """Label a study or a table, and show and say how many responses have which outcome."""
     from pathlib import Path
 
     from src.reporting.detection import left_out, show_outcomes
@@ -45,6 +47,7 @@ def run(cfg: DictConfig) -> None:
         counts = label_table(Path(cfg.responses), output, cfg.detector)
         missing = left_out(counts.pop("missing", 0))
         show_outcomes(output, cfg.detector.name, {"responses": counts}, missing)
+        return _said([counts])
     else:
         from src.observations.labelling import label_study
 
@@ -52,6 +55,13 @@ def run(cfg: DictConfig) -> None:
         summary = label_study(paths, cfg.detector)
         notes = left_out(summary.missing, summary.unlabelled)
         show_outcomes(paths.observations, cfg.detector.name, summary.counts, notes)
+        return _said(summary.counts.values())
+
+
+def _said(counts: Iterable[Mapping[str, int]]) -> str:
+    """Sum up how many responses have which outcome."""
+    of = [(sum(one.values()), one.get("refused", 0)) for one in counts]
+    return f"{sum(all_ for all_, _ in of):,} responses, {sum(refused for _, refused in of):,} refused"
 
 
 main = hydra_main("detect", check)(run)

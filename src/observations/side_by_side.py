@@ -36,11 +36,10 @@ class SideBySide:
     notes: list[str] = field(default_factory=list)
     """What was left out, and why."""
 
-    @property
-    def shared(self) -> pd.DataFrame:
-        """Rows that every detector has read, flags as plain booleans."""
-        read = self.rows[self.rows[self.detectors].notna().all(axis=1)]
-        return read.astype(dict.fromkeys(self.detectors, bool))
+    def shared(self, names: Sequence[str]) -> pd.DataFrame:
+        """Take the rows that all of some columns of `rows` have a verdict on, these as plain booleans."""
+        read = self.rows[self.rows[list(names)].notna().all(axis=1)]
+        return read.astype(dict.fromkeys(names, bool))
 
 
 def read_side_by_side(paths: StudyPaths, factors: Sequence[str]) -> SideBySide | None:

@@ -19,13 +19,15 @@ from src.observations.side_by_side import PEOPLE, SideBySide, read_side_by_side,
 from src.reporting.findings import share, terms_by_share
 from src.reporting.finished import Fit, read_fit
 from src.reporting.grids import Grid
-from src.reporting.words import interval_name, percent, term_name
+from src.reporting.words import interval_name, percent, plain, term_name
 from src.study.paths import StudyPaths
 
 PLACES = ("detector", "output", "study", "runs_dir")
 """Keys of a fit's configuration that two fits may differ in and yet be compared by detector."""
 SCALE = "probability_first"
 """Scale of the shares that are compared."""
+FEWEST_BY_PEOPLE = 200
+"""Labels given by people by which factors are ranked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,9 @@ def compare_detectors(paths: StudyPaths, fit: Fit) -> DetectorReport | None:
     first = fit.frames["variance"].iloc[0]
     if labels is not None:
         _agreement(report, labels, float(first["ci_prob"]))
-        _rankings(report, labels, factors, fit.nested, float(first["ci_prob"]), str(first["ci_kind"]))
+        everybody = [*labels.detectors, *[PEOPLE] * labels.people]
+        for names in [labels.detectors] if everybody == labels.detectors else [labels.detectors, everybody]:
+            _rankings(report, labels, names, factors, fit)
     fits = fits_by_detector(paths, fit)
     if len(fits) > 1:
         _shares(report, fits, fit)
@@ -141,14 +145,14 @@ def _agreement(report: DetectorReport, labels: SideBySide, ci_prob: float) -> No
     for first, second in combinations(names, 2):
         both = labels.rows[[first, second]].dropna().astype(bool)
         kappa = cohen_kappa(both[first].tolist(), both[second].tolist(), ci_prob)
-        shown = "" if np.isnan(kappa.value) else f"{kappa.value:.2f} [{kappa.lower:.2f}, {kappa.upper:.2f}]"
+        shown = "" if np.isnan(kappa.value) else plain(kappa.value, kappa.lower, kappa.upper)
         rates = [f"{100 * both[name].mean():.1f}" if len(both) else "" for name in (first, second)]
         rows.append(([first, second], [f"{len(both):,}", *rates, shown], False))
     level = f"{100 * ci_prob:g} % interval"
     numbers = ["responses", "first, % refused", "second, % refused", f"kappa [{level}]"]
     report.grids.append(Grid("Agreement of detectors, two at a time", ["first", "second"], numbers, rows))
 
-    shared = labels.shared
+    shared = labels.shared(labels.detectors)
     if "model" in labels.factors and len(labels.detectors) > 1 and len(shared):
         by_model = shared.groupby("model", sort=True)[labels.detectors].mean()
         everything = shared[labels.detectors].mean()
@@ -169,23 +173,21 @@ def _agreement(report: DetectorReport, labels: SideBySide, ci_prob: float) -> No
 
 
 def _rankings(
-    report: DetectorReport,
-    labels: SideBySide,
-    of: Sequence[str],
-    nested: Mapping[str, str],
-    ci_prob: float,
-    ci_kind: str,
+    report: DetectorReport, labels: SideBySide, names: Sequence[str], of: Sequence[str], fit: Fit
 ) -> None:
-    """Rank the factors of a fit by each detector, without its model."""
-    shared = labels.shared
+    """Rank the factors of a fit by each of some labellings, without its model, on what all have read."""
+    nested, first = fit.nested, fit.frames["variance"].iloc[0]
+    ci_prob, ci_kind = float(first["ci_prob"]), str(first["ci_kind"])
+    shared = labels.shared(names)
     factors = [factor for factor in labels.factors if factor in of and shared[factor].nunique() > 1]
-    if len(labels.detectors) < 2 or not factors or not len(shared):
+    if len(names) < 2 or not factors or len(shared) < (FEWEST_BY_PEOPLE if PEOPLE in names else 1):
         return
+    where = f", on the {len(shared):,} responses that people have labelled too" if PEOPLE in names else ""
     kept = {child: parent for child, parent in nested.items() if parent in factors and child in factors}
     found = rank_factors(
-        *reduced(shared, factors, labels.detectors),
+        *reduced(shared, factors, names),
         factors,
-        labels.detectors,
+        names,
         np.random.default_rng(1),
         kept,
         ci_prob,
@@ -195,21 +197,21 @@ def _rankings(
     rows = [
         (
             [term_name(term, nested)],
-            [_ranked(cells.loc[(term, name)], "index") for name in labels.detectors],
+            [_ranked(cells.loc[(term, name)], "index") for name in names],
             False,
         )
         for term in dict.fromkeys(found.table["term"])
     ]
-    caption = "Rank and index of each factor by detector, without a model, %: "
+    caption = f"Rank and index of each factor by detector, without a model{where}, %: "
     caption += f"rank, index beyond chance [{interval_name(ci_prob, ci_kind)}, bootstrap]"
-    report.grids.append(Grid(caption, ["factor"], labels.detectors, rows))
-    report.grids.append(_rank_grid(found.agreement))
+    report.grids.append(Grid(caption, ["factor"], list(names), rows))
+    report.grids.append(_rank_grid(found.agreement, where))
     top = found.table[found.table["rank"] == 1].set_index("detector")["term"]
-    report.sentences.append(_top("Without a model", top, nested))
+    report.sentences.append(_top(f"Without a model{where}", top, nested))
     unsure = found.agreement[found.agreement["prob_same_top"] < ci_prob]
     for row in unsure.to_dict("records"):
         report.sentences.append(
-            f"By {row['first']} and {row['second']} the same factor is on top in "
+            f"By {row['first']} and {row['second']}{where} the same factor is on top in "
             f"{100 * row['prob_same_top']:.0f} % of resampled data sets: chance alone could change this."
         )
 
@@ -244,11 +246,11 @@ def _ranked(row: Any, value: str) -> str:
     return f"{int(row['rank'])}. {percent(row[value], row['ci_lower'], row['ci_upper'])}"
 
 
-def _rank_grid(pairs: pd.DataFrame) -> Grid:
+def _rank_grid(pairs: pd.DataFrame, where: str = "") -> Grid:
     """Lay out how far two rankings agree."""
     measures: dict[str, tuple[str, float, str]] = {
-        "spearman": ("Spearman", 1, ".2f"),
-        "kendall": ("Kendall", 1, ".2f"),
+        "spearman": ("Spearman", 1, "z.2f"),
+        "kendall": ("Kendall", 1, "z.2f"),
         "prob_same_top": ("same factor on top, %", 100, ".0f"),
     }
     shown = {column: measure for column, measure in measures.items() if column in pairs}
@@ -263,7 +265,9 @@ def _rank_grid(pairs: pd.DataFrame) -> Grid:
         )
         for row in pairs.to_dict("records")
     ]
-    caption = "Agreement of the rankings, and share of resampled data sets that put the same factor on top"
+    caption = (
+        f"Agreement of the rankings{where}, and share of resampled data sets with the same factor on top"
+    )
     if "prob_same_top" not in pairs:
         caption = "Agreement of the rankings by own share"
     return Grid(caption, ["first", "second"], [heading for heading, _, _ in shown.values()], rows)
@@ -273,6 +277,7 @@ def _top(how: str, top: pd.Series, nested: Mapping[str, str]) -> str:
     """Say whether the factor on top depends on the detector."""
     terms = {name: term_name(str(term), nested) for name, term in top.items()}
     if len(set(terms.values())) == 1:
-        return f"{how} every detector puts {next(iter(terms.values()))} first."
+        who = "every detector, like people," if PEOPLE in terms else "every detector"
+        return f"{how} {who} puts {next(iter(terms.values()))} first."
     said = ", ".join(f"{term} by {name}" for name, term in terms.items())
     return f"{how} what explains most DEPENDS ON THE DETECTOR: {said}."

@@ -74,7 +74,7 @@ def interval_name(probability: float, kind: str) -> str:
 
 def percent(mean: float, lower: float, upper: float, decimals: int = 1) -> str:
     """Write a share and its interval in percent, without the sign."""
-    return _bracketed(f"{100 * value:.{decimals}f}" for value in (mean, lower, upper))
+    return _bracketed(f"{100 * value:z.{decimals}f}" for value in (mean, lower, upper))
 
 
 def percent_in_text(mean: float, lower: float, upper: float) -> str:
@@ -90,7 +90,7 @@ def points(mean: float, lower: float, upper: float) -> str:
 
 def plain(mean: float, lower: float, upper: float) -> str:
     """Write a number and its interval: two decimals, fewer digits where it is large."""
-    return _bracketed(f"{v:.2f}" if abs(v) < 100 else f"{v:.3g}" for v in (mean, lower, upper))
+    return _bracketed(f"{v:z.2f}" if abs(v) < 100 else f"{v:.3g}" for v in (mean, lower, upper))
 
 
 def number(value: float | None, form: str) -> str:

@@ -187,6 +187,28 @@ def test_no_hub_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "out.csv").exists()
 
 
+def test_a_sweep_over_detectors_leaves_labels_side_by_side(tiny_classifier: Path, tmp_path: Path) -> None:
+    simulated = ["engine=simulated", "model=simulated", "task=politeness", "persona=none", "design.size=60"]
+    made = command(tmp_path, "src.generate", "study=mine", *simulated)
+    assert made.returncode == 0, made.stderr
+    own = [f"detector.model.path={tiny_classifier}", "detector.max_tokens=128"]
+    swept = ["-m", "study=mine", "detector=protectai,minos", *own]
+    done = command(tmp_path, "src.detect", *swept)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 jobs done" in done.stdout
+    assert done.stdout.count("60 responses, ") == 2
+    labels = tmp_path / "runs" / "mine" / "labels"
+    read = {path.stem: pd.read_parquet(path) for path in labels.glob("*.parquet")}
+    assert set(read) == {"rules", "protectai", "minos"}
+    for name, table in read.items():
+        assert sorted(table["cell_key"]) == sorted(read["rules"]["cell_key"])
+        assert set(table["detector"]) == {name}
+
+    wrong = command(tmp_path, "src.detect", "-m", "study=mine", "detector=rules,minos", *own)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
+    assert "unknown key 'detector.model.path'" in wrong.stderr
+
+
 def test_a_study_keeps_the_labels_of_every_detector(tiny_classifier: Path, tmp_path: Path) -> None:
     simulated = ["engine=simulated", "model=simulated", "task=politeness", "persona=none", "design.size=60"]
     made = command(tmp_path, "src.generate", "study=mine", *simulated)

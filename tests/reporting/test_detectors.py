@@ -42,11 +42,11 @@ def test_labels_stand_side_by_side_on_the_same_responses(study: StudyPaths) -> N
         ["persona", "model"],
         False,
     )
-    assert len(found.rows) == len(found.shared) == 600
+    assert len(found.rows) == len(found.shared(found.detectors)) == 600
     rules = pd.read_parquet(study.observations)
-    assert found.shared["rules"].sum() == rules["refused"].sum()
-    assert found.shared["strict"].sum() < found.shared["rules"].sum()
-    codes, flags, counts = reduced(found.shared, ["persona"], found.detectors)
+    assert found.shared(found.detectors)["rules"].sum() == rules["refused"].sum()
+    assert found.shared(found.detectors)["strict"].sum() < found.shared(found.detectors)["rules"].sum()
+    codes, flags, counts = reduced(found.shared(found.detectors), ["persona"], found.detectors)
     assert counts.sum() == 600
     assert flags[:, 0] @ counts == rules["refused"].sum()
     assert set(codes[:, 0]) == {0, 1, 2}
@@ -110,6 +110,26 @@ def test_people_and_damaged_labels(study: StudyPaths, tmp_path: Path) -> None:
     assert agreement["rules", PEOPLE][0] == "50"
     assert agreement["rules", PEOPLE][3].startswith("-")
     assert any("broken.parquet" in sentence for sentence in report.sentences)
+    assert not any("people have labelled" in grid.caption for grid in report.grids)
+
+
+def test_people_rank_the_factors_on_what_they_have_labelled(study: StudyPaths, tmp_path: Path) -> None:
+    copy = StudyPaths(tmp_path, "mine")
+    shutil.copytree(study.root, copy.root)
+    read = pd.read_parquet(copy.observations, columns=["cell_key", "persona"]).iloc[::2]
+    said = read.assign(refused=read["persona"] == "muslim")[["cell_key", "refused"]]
+    pq.write_table(pa.Table.from_pandas(said), copy.labels / "human.parquet")
+    report = compare_detectors(copy, find_fit(copy, "fit"))
+    assert report is not None
+    ranking = next(g for g in report.grids if "on the 300 responses that people have labelled" in g.caption)
+    assert ranking.numbers == ["rules", "strict", PEOPLE]
+    by_people = {names[0]: numbers[2] for names, numbers, _ in ranking.rows}
+    # People's verdict follows from the persona: 1 less (K - 1) / (N - 1).
+    assert by_people["persona"] == "1. 99.3 [99.3, 99.3]"
+    assert not any(
+        "-0.0" in number for grid in report.grids for _, numbers, _ in grid.rows for number in numbers
+    )
+    assert any("labelled too" in s and "persona by people" in s for s in report.sentences)
 
 
 def test_one_detector_is_nothing_to_compare(study: StudyPaths, tmp_path: Path) -> None:
